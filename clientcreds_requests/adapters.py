@@ -1,0 +1,200 @@
+"""The retry policy of the token request, and the adapter that carries it."""
+
+from __future__ import annotations
+
+import random
+import re
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import requests
+from requests.adapters import BaseAdapter
+from urllib3 import Retry
+from urllib3.exceptions import MaxRetryError
+from urllib3.response import BaseHTTPResponse
+
+from .bodies import read_body
+
+#: Statuses after which the same token request may succeed a moment later.
+RETRY_STATUSES = frozenset({429, 500, 502, 503, 504})
+
+#: The longest Retry-After, in seconds, that is waited for; beyond it the caller hears at once.
+MAX_WAIT = 5.0
+
+#: The most bytes of an answer that are read.
+MAX_BODY = 1024 * 1024
+
+
+def _policy(retries: int) -> Retry:
+    return Retry(
+        retries,
+        allowed_methods=None,
+        status_forcelist=RETRY_STATUSES,
+        backoff_factor=0.25,
+        backoff_jitter=0.25,
+        raise_on_status=False,
+    )
+
+
+class TokenPost(requests.PreparedRequest):
+    """A token request on the wire, which every attempt completes anew.
+
+    :param url: of the token endpoint, prepared.
+    :param complete: returns body and header fields; called before every attempt, because
+        assertions, proofs and correlation ids serve only once.
+    :param until: the moment, on the monotonic clock, by which the answer must be there.
+    :param final: statuses that are an answer this time, though they may be retried in general.
+    """
+
+    #: When the latest attempt began, in seconds since the epoch.
+    sent_at: float
+
+    def __init__(
+        self,
+        url: str,
+        complete: Callable[[], tuple[bytes, Mapping[str, str]]],
+        until: float,
+        final: frozenset[int] = frozenset(),
+    ) -> None:
+        super().__init__()
+        self.method, self.url = "POST", url
+        self.until, self.final = until, final
+        self._complete = complete
+
+    def renew(self) -> None:
+        """Complete the request for another attempt."""
+        body, headers = self._complete()
+        self.prepare_headers(headers)
+        self.prepare_cookies({})
+        self.prepare_body(body, None)
+        self.sent_at = time.time()
+
+
+class RetryAdapter(BaseAdapter):
+    """Sends token requests with retries, and everything else as the adapter below it does.
+
+    Mounted for the token endpoint it also meets URLs that merely begin like it, and an API's
+    own requests: those pass through untouched.
+
+    :param below: returns the adapter that really sends, for a URL.
+    :param retries: the retries after the first attempt, or a urllib3 policy. Connection
+        failures, 429, 500, 502, 503 and 504 are retried, with exponential back-off and jitter.
+    """
+
+    def __init__(self, below: Callable[[str], BaseAdapter], retries: int | Retry) -> None:
+        super().__init__()
+        self._below = below
+        self.max_retries = retries if isinstance(retries, Retry) else _policy(retries)
+        self._statuses = frozenset(self.max_retries.status_forcelist or RETRY_STATUSES)
+
+    def close(self) -> None:
+        """Nothing: the adapter below belongs to the session."""
+
+    def send(
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: Any = True,
+        cert: Any = None,
+        proxies: Any = None,
+    ) -> requests.Response:
+        """Send a request; a :class:`TokenPost` until it is answered, or it is too late.
+
+        The answer to a token request has been read. When the last attempt failed, its answer
+        or exception is what the caller gets.
+        """
+        adapter = self._below(request.url or "")
+        settings = {"verify": verify, "cert": cert, "proxies": proxies}
+        if not isinstance(request, TokenPost):
+            return adapter.send(request, stream=stream, timeout=timeout, **settings)
+        policy = self.max_retries
+        while True:
+            request.renew()
+            bounded = _within(timeout, request.until)
+            try:
+                response = adapter.send(request, stream=True, timeout=bounded, **settings)
+                read_body(response, MAX_BODY, request.until)
+            except requests.RequestException as error:
+                following = _after_error(policy, error)
+                if following is None or not _pause(following, None, request.until):
+                    raise
+            else:
+                if response.status_code not in self._statuses - request.final:
+                    return response
+                following = _after_answer(policy, response)
+                if following is None or not _pause(following, response, request.until):
+                    return response
+            policy = following
+
+
+def _after_error(policy: Retry, error: requests.RequestException) -> Retry | None:
+    """The policy for the next attempt; None when there shall be none."""
+    if not is_transient(error):
+        return None
+    reason = error.args[0] if error.args else None
+    reason = getattr(reason, "reason", reason)  # MaxRetryError wraps what really happened
+    try:
+        return policy.increment("POST", error=reason if isinstance(reason, Exception) else error)
+    except Exception:  # the last attempt's own error says more than "Max retries exceeded"
+        return None
+
+
+def _after_answer(policy: Retry, response: requests.Response) -> Retry | None:
+    raw = response.raw if isinstance(response.raw, BaseHTTPResponse) else None
+    try:
+        return policy.increment("POST", response=raw)
+    except MaxRetryError:
+        return None
+
+
+def is_transient(error: Exception) -> bool:
+    """May the same request succeed a moment later?"""
+    if isinstance(error, requests.exceptions.SSLError):
+        # Certificates do not mend themselves; a handshake cut short is a lost connection.
+        return isinstance(root_cause(error), ssl.SSLEOFError)
+    return isinstance(error, (requests.ConnectionError, requests.Timeout))
+
+
+def _pause(policy: Retry, response: requests.Response | None, until: float) -> bool:
+    """Sleep before the next attempt; False, at once, when it would come too late."""
+    # urllib3 makes the first retry at once: a fleet would come back all together.
+    wait = policy.get_backoff_time() or random.uniform(0, policy.backoff_jitter)
+    if response is not None and policy.respect_retry_after_header:
+        wait = max(wait, retry_after(response) or 0)
+    if wait > MAX_WAIT or time.monotonic() + wait >= until:
+        return False
+    time.sleep(wait)
+    return True
+
+
+def _within(timeout: Any, until: float) -> tuple[float, float]:
+    connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
+    left = max(until - time.monotonic(), 0.001)
+    return min(connect, left), min(read, left)
+
+
+def retry_after(response: requests.Response) -> float | None:
+    """Seconds for which to leave the server alone (RFC 9110 §10.2.3); None when it is silent."""
+    value = response.headers.get("Retry-After", "").strip()
+    if re.fullmatch("[0-9]{1,10}", value):
+        return float(value)
+    try:
+        moment = parsedate_to_datetime(value).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return max(0.0, moment - time.time())
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """What really happened, below the wrappers of requests and urllib3."""
+    while True:
+        inner = getattr(error, "reason", None)
+        if not isinstance(inner, BaseException):
+            inner = next((arg for arg in error.args[::-1] if isinstance(arg, BaseException)), None)
+        if inner is None:
+            return error
+        error = inner

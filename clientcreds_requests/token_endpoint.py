@@ -1,0 +1,273 @@
+"""How a token is asked for: one POST out, one :class:`Token` or one :class:`TokenError` back."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Literal, TypeAlias
+from urllib.parse import unquote, urlencode
+
+import requests
+from requests.utils import check_header_validity
+from urllib3 import Retry
+
+from .adapters import RetryAdapter, TokenPost, is_transient, root_cause
+from .arguments import seconds, text
+from .client_auth import ClientAuth, ClientSecretAuth
+from .exceptions import TokenConnectionError, TokenError, TokenTimeout
+from .forks import drop_connections, reset_in_child
+from .origins import prepare_url, require_secure, without_query
+from .token_response import Redactor, bare_request, read_token, refused
+from .tokens import Token, TokenRequest
+
+logger = logging.getLogger(__name__)
+
+Body: TypeAlias = Literal["auto", "json", "form"]
+ExtraHeaders: TypeAlias = Mapping[str, str | Callable[[], str]]
+
+# With any of these the endpoint has read the request, whatever its form.
+_READ_IT = frozenset(
+    {"access_denied", "invalid_client", "invalid_scope", "invalid_target", "unauthorized_client"}
+)
+_CONTENT_TYPES = {"json": "application/json", "form": "application/x-www-form-urlencoded"}
+_OWN_HEADERS = frozenset({"authorization", "content-length", "content-type", "cookie", "host"})
+_DID_NOT_READ_IT = frozenset({400, 415, 422, 500})
+
+
+class TokenEndpoint:
+    """One client's way to one token endpoint. It keeps no token.
+
+    :param url: https, or http on loopback; a query is kept.
+    :param client_id: who is asking.
+    :param client_auth: how it proves that.
+    :param body: ``json``, ``form``, or ``auto``: JSON first, and a form when the endpoint
+        answers like one that does not read JSON; what worked is remembered.
+    :param extra_headers: further header fields; callables are called for every attempt.
+    :param timeout: seconds for one attempt, or a (connect, read) pair, as in requests.
+    :param deadline: seconds for all attempts together.
+    :param retries: after the first attempt; or a urllib3 policy.
+    :param allow_http: let credentials travel in the clear.
+    :param session: whose TLS, proxy and adapter settings are to be used, and nothing else of it.
+    :raises TypeError, ValueError: for what could not work.
+    :raises InsecureTransportError: for plain http to another machine.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        client_id: str,
+        client_auth: ClientAuth,
+        *,
+        body: Body = "auto",
+        extra_headers: ExtraHeaders | None = None,
+        timeout: float | tuple[float, float] = 10.0,
+        deadline: float = 30.0,
+        retries: int | Retry = 3,
+        allow_http: bool = False,
+        session: requests.Session | None = None,
+    ) -> None:
+        self.url = prepare_url("token_endpoint", url)
+        require_secure("token_endpoint", self.url, allow_http)
+        self.client_id = text("client_id", client_id)
+        if not callable(client_auth) or isinstance(client_auth, type):
+            raise TypeError("client_auth must be a method such as ClientSecretBasic(secret)")
+        if body not in ("auto", "json", "form"):
+            raise ValueError("body must be 'auto', 'json' or 'form'")
+        self._client_auth = client_auth
+        self._body: Body = body
+        self._extra_headers = _checked_headers(extra_headers)
+        self._timeout = _checked_timeout(timeout)
+        # The endpoint's own error says more than that of a caller who has waited long enough.
+        self._deadline = 0.98 * seconds("deadline", deadline)
+        self.retries = _checked_retries(retries)
+        if session is not None and not isinstance(session, requests.Session):
+            raise TypeError("session must be a requests.Session")
+        if session is not None:
+            reset_in_child(session, drop_connections)
+        self._session = session
+        self._refused_auth: ClientAuth | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {without_query(self.url)} {self.client_id!r}>"
+
+    def __call__(self, request: TokenRequest) -> Token:
+        """Ask for a token.
+
+        :raises TokenError: when none is to be had; nothing else, whatever the endpoint does.
+        """
+        # An error is raised here, where no frame of its traceback holds a secret.
+        outcome = self._ask(request)
+        if isinstance(outcome, TokenError):
+            raise outcome
+        logger.debug("got token %s from %s", outcome.fingerprint, without_query(self.url))
+        return outcome
+
+    def credentials_changed(self) -> bool:
+        """Would the client authenticate itself otherwise than when it was last refused?"""
+        try:
+            return self._refused_auth is not None and self._current_auth() != self._refused_auth
+        except _CannotAsk:
+            return False
+
+    def _ask(self, request: TokenRequest) -> Token | TokenError:
+        until = time.monotonic() + self._deadline
+        try:
+            auth = self._current_auth()
+            outcome = self._ask_as(auth, request, until)
+            if isinstance(outcome, TokenError) and outcome.error == "invalid_client":
+                self._refused_auth = self._current_auth()
+                if self._refused_auth != auth:  # the secret was rotated meanwhile
+                    outcome = self._ask_as(self._refused_auth, request, until)
+        except _CannotAsk as error:
+            outcome = TokenError(
+                f"{refused(self.url)}: {error} raised {type(error.__cause__).__name__}",
+                request=bare_request(self.url),
+            )
+            outcome.__cause__ = error.__cause__
+        return outcome
+
+    def _current_auth(self) -> ClientAuth:
+        """The client authentication with the secret of this moment."""
+        if not isinstance(self._client_auth, ClientSecretAuth):
+            return self._client_auth
+        try:
+            return self._client_auth.current()
+        except Exception as error:
+            raise _CannotAsk("the client_secret callable") from error
+
+    def _ask_as(self, auth: ClientAuth, request: TokenRequest, until: float) -> Token | TokenError:
+        if self._body != "auto":
+            return self._post(auth, request, self._body, until)
+        # A 500 is how some frameworks say that they expected a form: try that before waiting.
+        outcome = self._post(auth, request, "json", until, final=frozenset({500}))
+        if isinstance(outcome, Token):
+            self._body = "json"
+        elif outcome.status_code in _DID_NOT_READ_IT and outcome.error not in _READ_IT:
+            outcome = self._post(auth, request, "form", until)
+            if isinstance(outcome, Token):
+                self._body = "form"
+                where = without_query(self.url)
+                logger.info("%s reads no JSON; body='form' saves asking twice", where)
+        return outcome
+
+    def _post(
+        self,
+        auth: ClientAuth,
+        request: TokenRequest,
+        body: Literal["json", "form"],
+        until: float,
+        final: frozenset[int] = frozenset(),
+    ) -> Token | TokenError:
+        secrets: set[str] = set()
+
+        def complete() -> tuple[bytes, Mapping[str, str]]:
+            headers = {
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",
+                "Connection": "close",
+                "Content-Type": _CONTENT_TYPES[body],
+                "User-Agent": "clientcreds-requests",
+            }
+            params = request.params()
+            asked = params.keys() | {"client_id", "client_assertion_type"}
+            try:
+                for name, value in self._extra_headers.items():
+                    headers[name] = value() if callable(value) else value
+                auth(self.client_id, params, headers)
+                data = json.dumps(params) if body == "json" else urlencode(params, doseq=True)
+            except Exception as error:
+                raise _CannotAsk("client_auth or extra_headers") from error
+            secrets.update(str(params[name]) for name in params.keys() - asked)
+            secrets.update(_credentials(headers.get("Authorization", "")))
+            return data.encode(), headers
+
+        post = TokenPost(self.url, complete, until, final)
+        try:
+            response = self._send(post)
+        except _CannotAsk:
+            raise
+        except Exception as error:
+            return self._failure(error, Redactor(*secrets))
+        return read_token(response, self.url, post.sent_at, Redactor(*secrets))
+
+    def _send(self, post: TokenPost) -> requests.Response:
+        if self._session is not None:
+            return self._send_through(self._session, post)
+        with requests.Session() as session:
+            return self._send_through(session, post)
+
+    def _send_through(self, session: requests.Session, post: TokenPost) -> requests.Response:
+        # Prepared alone and sent by the adapter, the request takes nothing of the session along.
+        # A verify that was set is meant: requests would let REQUESTS_CA_BUNDLE override it.
+        verify = None if session.verify is True else session.verify
+        settings = session.merge_environment_settings(self.url, {}, True, verify, None)
+        adapter = session.get_adapter(self.url)
+        if not isinstance(adapter, RetryAdapter):
+            below = adapter
+            adapter = RetryAdapter(lambda _url: below, self.retries)
+        return adapter.send(post, timeout=self._timeout, **settings)
+
+    def _failure(self, error: Exception, redact: Redactor) -> TokenError:
+        kind = TokenError
+        if isinstance(error, requests.Timeout):
+            kind = TokenTimeout
+        elif isinstance(error, requests.ConnectionError):
+            kind = TokenConnectionError
+        root = root_cause(error)
+        reason = redact.line(f"{type(root).__name__}: {root}")
+        failure = kind(
+            f"{refused(self.url)}: {reason}",
+            retryable=is_transient(error),
+            request=bare_request(self.url),
+        )
+        failure.__cause__ = _detached(error, reason)
+        return failure
+
+
+class _CannotAsk(Exception):
+    """What the user gave to complete the request raised; that is the cause."""
+
+
+def _credentials(authorization: str) -> Iterator[str]:
+    """What is secret in an Authorization header, as a server might repeat it."""
+    scheme, _, credentials = authorization.partition(" ")
+    yield credentials
+    if scheme == "Basic":
+        secret = base64.b64decode(credentials).decode().partition(":")[2]
+        yield from (secret, unquote(secret))
+
+
+def _detached(error: Exception, reason: str) -> Exception:
+    """The same error without the request, the connection and the frames it holds on to."""
+    try:
+        return type(error)(reason)
+    except Exception:  # a class that wants more than a text
+        return requests.RequestException(f"{type(error).__name__}: {reason}")
+
+
+def _checked_headers(headers: ExtraHeaders | None) -> dict[str, str | Callable[[], str]]:
+    checked = dict(headers or {})
+    for name, value in checked.items():
+        try:
+            check_header_validity((name, "" if callable(value) else value))
+        except requests.exceptions.InvalidHeader:
+            raise ValueError(f"extra_headers: {name!r} is no valid header field") from None
+        if name.lower() in _OWN_HEADERS:
+            raise ValueError(f"extra_headers may not set {name!r}; see client_auth and body")
+    return checked
+
+
+def _checked_timeout(timeout: float | tuple[float, float]) -> tuple[float, float]:
+    connect, read = timeout if isinstance(timeout, tuple) and len(timeout) == 2 else (timeout,) * 2
+    return seconds("timeout", connect), seconds("timeout", read)
+
+
+def _checked_retries(retries: int | Retry) -> int | Retry:
+    if isinstance(retries, bool) or not isinstance(retries, (int, Retry)):
+        raise TypeError(f"retries must be an int or urllib3.Retry, not {type(retries).__name__}")
+    if isinstance(retries, int) and retries < 0:
+        raise ValueError("retries must be 0 or more")
+    return retries
