@@ -1,0 +1,96 @@
+"""One token request under way: made in a thread of its own, awaited by any number of others."""
+
+from __future__ import annotations
+
+import contextvars
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+
+from .exceptions import TokenError
+from .tokens import Token
+
+
+class NotFlown(Exception):
+    """A token request that was never made: whoever waits for it asks again."""
+
+
+class Flight:
+    """A token request, from its start to the outcome that everybody shares.
+
+    A thread of its own sees to it that no caller waits longer than it wants to, whatever the
+    network does, and that an interrupted caller strands nobody.
+
+    :param replaces: is it made because a token was refused?
+    """
+
+    __slots__ = ("_worker", "future", "landed", "replaces", "started")
+
+    def __init__(self, *, replaces: bool) -> None:
+        self.future: Future[Token] = Future()
+        self.future.set_running_or_notify_cancel()  # whoever holds it cannot cancel it
+        #: Has the outcome been taken note of? Guarded by the manager's lock.
+        self.landed = False
+        self.replaces = replaces
+        self.started = time.monotonic()
+        self._worker: threading.Thread | None = None
+
+    def launch(
+        self,
+        fetch: Callable[[], Token],
+        land: Callable[[Token | BaseException], None],
+        *,
+        needed: bool,
+    ) -> None:
+        """Make the token request.
+
+        :param fetch: makes it.
+        :param land: takes its outcome, whatever that is.
+        :param needed: if there can be no other thread, make it in this one; else not at all.
+        """
+        context = contextvars.copy_context()
+
+        def fly() -> None:
+            land(context.run(_outcome, fetch))
+
+        worker = threading.Thread(target=fly, name="clientcreds-requests", daemon=True)
+        try:
+            if not sys.is_finalizing():  # start() might wait for ever then
+                worker.start()
+                self._worker = worker
+                return
+        except RuntimeError:  # the interpreter is shutting down, or it has no threads
+            pass
+        if needed:
+            fly()
+        else:
+            land(NotFlown())
+
+    def wait(self, until: float) -> Token | BaseException | None:
+        """The outcome; None when there is none yet.
+
+        :param until: the moment, on the monotonic clock, at which to stop waiting.
+        """
+        try:
+            error = self.future.exception(max(0.0, until - time.monotonic()))
+        except FutureTimeout:
+            return None
+        if self._worker is not None:
+            self._worker.join(1.0)  # it is about to end: leave no thread behind
+        return self.future.result() if error is None else error
+
+
+def _outcome(fetch: Callable[[], Token]) -> Token | BaseException:
+    try:
+        return fetch()
+    except TokenError as error:
+        return error
+    except Exception as error:
+        failure = TokenError(f"token request failed: {type(error).__name__}")
+        failure.__cause__ = error
+        return failure
+    except BaseException as interrupt:
+        return interrupt

@@ -1,0 +1,249 @@
+"""When a token is asked for: once for everybody, ahead of time, and not while it is no use."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from .arguments import seconds
+from .entries import Entry
+from .exceptions import TokenError, TokenTimeout
+from .flights import Flight, NotFlown
+from .forks import reset_in_child
+from .tokens import Token, TokenRequest
+
+logger = logging.getLogger(__name__)
+
+
+class TokenManager:
+    """The in-memory cache of one client's tokens, by what they were asked for.
+
+    :param fetch: makes one token request; returns a token or raises a :class:`TokenError`. It is
+        called in a thread of its own.
+    :param leeway: seconds. A token is usable while more than that is left of it.
+    :param renew_ahead: seconds before expiry from which the token is renewed in the background.
+        None: the smaller of 300 and a quarter of the lifetime. 0: never.
+    :param deadline: seconds. No caller waits longer.
+    :param credentials_changed: would a token request that was refused with ``invalid_client``
+        now be made with other credentials? It is then made at once, pause or not.
+    :raises TypeError, ValueError: for what could not work.
+    """
+
+    def __init__(
+        self,
+        fetch: Callable[[TokenRequest], Token],
+        *,
+        leeway: float = 20.0,
+        renew_ahead: float | None = None,
+        deadline: float = 30.0,
+        credentials_changed: Callable[[], bool] = lambda: False,
+    ) -> None:
+        if not callable(fetch):
+            raise TypeError("fetch must be a callable that takes a TokenRequest")
+        self.leeway = seconds("leeway", leeway, zero=True)
+        self.renew_ahead = (
+            None if renew_ahead is None else seconds("renew_ahead", renew_ahead, zero=True)
+        )
+        self.deadline = seconds("deadline", deadline)
+        self._fetch = fetch
+        self._credentials_changed = credentials_changed
+        self._entries: dict[TokenRequest, Entry] = {}
+        # Guards the entries. It is never held during I/O, a callback, a wait or a log call.
+        self._lock = threading.Lock()
+        self._warned = False
+        reset_in_child(self, TokenManager._begin_anew)
+
+    def get_token(self, request: TokenRequest = TokenRequest(), *, insist: bool = False) -> Token:
+        """A usable token, at once if there is one, else from the token endpoint.
+
+        :param request: what is asked for.
+        :param insist: ask the endpoint also while it is being left alone after failures.
+        :raises TokenError: when none is to be had; each caller has an exception of its own.
+        """
+        entry = self._entries.get(request)
+        token = entry.fresh_token() if entry is not None else None
+        return token if token is not None else self._obtain(request, insist)
+
+    def invalidate(self, token: Token, request: TokenRequest = TokenRequest()) -> bool:
+        """Forget a token that was refused, if it still is the one that is held.
+
+        A token got to replace a refused one is kept for ten seconds: an API that refuses every
+        token does not turn into a storm on the token endpoint.
+
+        :return: was it forgotten?
+        """
+        with self._lock:
+            entry = self._entries.get(request)
+            forgotten = entry is not None and entry.forget(token)
+        if forgotten:
+            logger.info("token %s was refused, and is forgotten", token.fingerprint)
+        return forgotten
+
+    def clear(self, request: TokenRequest | None = None) -> None:
+        """Forget a token, its failures and the result of a request in flight.
+
+        :param request: for which; None for all.
+        """
+        with self._lock:
+            if request is None:
+                self._entries.clear()
+            else:
+                self._entries.pop(request, None)
+
+    def held(self, request: TokenRequest = TokenRequest()) -> Token | None:
+        """The token that is held, usable or not."""
+        entry = self._entries.get(request)
+        return entry.token if entry is not None else None
+
+    def is_usable(self, token: Token) -> bool:
+        """Is more than the leeway left of it?"""
+        return token.seconds_left() > self.leeway
+
+    def in_flight(self, request: TokenRequest = TokenRequest()) -> Future[Token] | None:
+        """The token request in flight."""
+        entry = self._entries.get(request)
+        flight = entry.flight if entry is not None else None
+        return flight.future if flight is not None else None
+
+    def last_error(self, request: TokenRequest = TokenRequest()) -> TokenError | None:
+        """Why the last token request failed; None once one has succeeded."""
+        entry = self._entries.get(request)
+        return entry.error if entry is not None else None
+
+    def _obtain(self, request: TokenRequest, insist: bool) -> Token:
+        give_up = time.monotonic() + self.deadline
+        while True:
+            entry, token, flight, starts = self._board(request, insist)
+            if flight is not None and starts:
+                flight.launch(
+                    functools.partial(self._fetch, request),
+                    functools.partial(self._land, entry, flight),
+                    needed=token is None,
+                )
+            if token is not None:
+                return token
+            if flight is None:
+                error = entry.error
+                if error is not None and not self._may_ask_again(error):
+                    raise _own(error) from error
+                insist = True
+                continue
+            outcome = self._await(entry, flight, give_up)
+            if isinstance(outcome, Token):
+                return outcome
+            held = self.held(request)
+            if held is not None and held.seconds_left() > 0:
+                return held
+            if isinstance(outcome, TokenError):
+                raise _own(outcome) from outcome
+            if starts and not isinstance(outcome, NotFlown):
+                raise outcome  # an interrupt, meant for this caller; the others ask again
+
+    def _board(
+        self, request: TokenRequest, insist: bool
+    ) -> tuple[Entry, Token | None, Flight | None, bool]:
+        """One look at an entry under the lock, and a new flight if it is time for one.
+
+        :return: the entry; a token to go on with at once; else the flight to wait for, or None
+            while the endpoint is left alone; is the flight this caller's to launch?
+        """
+        with self._lock:
+            entry = self._entries.setdefault(request, Entry())
+            token = entry.fresh_token()
+            if token is not None:
+                return entry, token, None, False
+            token = entry.unexpired_token()
+            if token is not None and not self.is_usable(token) and (insist or not entry.error):
+                # Inside the leeway a token serves only while the endpoint is known to fail.
+                token = None
+            paused = time.monotonic() < entry.paused_until and (token is not None or not insist)
+            starts = entry.flight is None and not paused
+            if starts:
+                entry.flight = Flight(replaces=entry.refused)
+                if token is not None:
+                    entry.stay_fresh(self.leeway)
+            return entry, token, entry.flight, starts
+
+    def _may_ask_again(self, error: TokenError) -> bool:
+        return error.error == "invalid_client" and self._credentials_changed()
+
+    def _await(self, entry: Entry, flight: Flight, give_up: float) -> Token | BaseException:
+        now = time.monotonic()
+        overdue = flight.started + self.deadline
+        until = min(give_up, overdue)
+        held = entry.unexpired_token()
+        if held is not None:  # it must not run out while a better one is waited for
+            until = min(until, now + held.seconds_left() / 2)
+        outcome = flight.wait(until)
+        if outcome is None:
+            outcome = TokenTimeout(
+                f"token request failed: no outcome within {self.deadline:g} s", retryable=True
+            )
+            if time.monotonic() >= overdue:
+                self._land(entry, flight, outcome)
+        return outcome
+
+    def _land(self, entry: Entry, flight: Flight, outcome: Token | BaseException) -> None:
+        """Take note of an outcome, unless the flight was given up, and tell who waits for it."""
+        with self._lock:
+            if flight.landed:
+                return
+            flight.landed = True
+            if entry.flight is flight:
+                entry.flight = None
+            if isinstance(outcome, Token):
+                entry.keep(outcome, self._margin(outcome), replaces=flight.replaces)
+            elif isinstance(outcome, TokenError):
+                entry.note_failure(outcome)
+                entry.stay_fresh(self.leeway, entry.paused_until)
+            held = entry.unexpired_token()
+        if isinstance(outcome, Token):
+            self._warn_if_brief(outcome)
+            flight.future.set_result(outcome)
+            return
+        if held is not None:
+            left = held.seconds_left()
+            logger.warning(
+                "token %s serves %.0f s more; renewal: %s", held.fingerprint, left, outcome
+            )
+        flight.future.set_exception(outcome)
+
+    def _margin(self, token: Token) -> float:
+        """Seconds before its expiry from which a token is due."""
+        left = token.seconds_left()
+        ahead = min(300.0, left / 4) if self.renew_ahead is None else self.renew_ahead
+        if ahead <= self.leeway:
+            if self.renew_ahead is not None or left <= self.leeway:
+                return self.leeway
+            # A quarter that lies inside the leeway would come too late to spare anyone the wait.
+            ahead = self.leeway + (left - self.leeway) / 4
+        # A little later at random, so that a fleet which started together drifts apart.
+        return ahead - (ahead - self.leeway) * random.uniform(0, 0.2)
+
+    def _warn_if_brief(self, token: Token) -> None:
+        if not self.is_usable(token) and not self._warned:
+            self._warned = True
+            logger.warning(
+                "tokens live no longer than the leeway of %g s, so that each serves those alone "
+                "who waited for it; pass a smaller leeway",
+                self.leeway,
+            )
+
+    def _begin_anew(self) -> None:
+        """In a forked child: the threads that hold the lock or land a flight are not here."""
+        self._lock = threading.Lock()
+        for entry in self._entries.values():
+            entry.flight = None
+            if entry.token is not None:
+                entry.stay_fresh(self._margin(entry.token))
+
+
+def _own(error: TokenError) -> TokenError:
+    """An exception of the caller's own: one raised by many threads would mix their tracebacks."""
+    return copy.copy(error)
