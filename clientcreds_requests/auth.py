@@ -1,0 +1,278 @@
+"""Where the token goes: the header, the replay after a 401, the origins that may see it."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import requests
+from requests.auth import AuthBase
+
+from .arguments import strings
+from .client_auth import ClientAuth, ClientAuthName, client_auth_for
+from .manager import TokenManager
+from .origins import origin, prepare_url, require_secure, without_query
+from .replay import Replay
+from .token_endpoint import Body, ExtraHeaders, TokenEndpoint
+from .tokens import Token, TokenRequest
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+    from urllib3 import Retry
+
+_BROWSER_WARNING = (
+    "auth.clientCredentials: You should NEVER use this in a browser environment. You will expose "
+    "your 'clientSecret' to anyone who can inspect this code allowing anyone access."
+)
+
+
+class ClientCredentialsAuth(AuthBase):
+    """A bearer token for every request, got with client credentials (RFC 6749 §4.4).
+
+    One object serves any number of threads and sessions; its token is got when it is first
+    needed, kept in memory, and renewed before anyone has to wait.
+
+    :param token_endpoint: URL; https, or http on loopback.
+    :param client_id: the client's identifier.
+    :param client_secret: its secret, or a callable that returns it and is asked for every token
+        request. None with a ``client_auth`` that has its own.
+    :param scope: space-separated, or an iterable of scopes.
+    :param resources: absolute URIs of the resource servers (RFC 8707).
+    :param audience: as Auth0 and others want it.
+    :param extra_params: further parameters of the token request.
+    :param extra_headers: further header fields of the token request; callables are called for
+        every attempt.
+    :param body: ``json``, ``form`` or ``auto``: JSON first, and a form when the endpoint does
+        not read JSON.
+    :param client_auth: how the client authenticates itself: a registered name, or a callable
+        such as :class:`ClientSecretBasic`.
+    :param leeway: seconds. A token is used while more than that is left of it.
+    :param renew_ahead: seconds before expiry from which the token is renewed in the background.
+        None: the smaller of 300 and a quarter of the lifetime. 0: never.
+    :param timeout: seconds for one attempt at the token endpoint, or a (connect, read) pair.
+    :param deadline: seconds for all attempts together; also the longest any caller waits.
+    :param retries: attempts after the first, or a urllib3 policy.
+    :param allowed_origins: where the token may go, such as ``https://api.example.com``;
+        requests elsewhere are sent without it. None: wherever this auth is used.
+    :param allow_http: let secret and token travel in the clear.
+    :param session: whose TLS, proxy and adapter settings the token request uses; it is neither
+        changed nor closed.
+    :raises TypeError, ValueError: for arguments that could not work.
+    :raises InsecureTransportError: for plain http to another machine.
+    """
+
+    def __init__(
+        self,
+        token_endpoint: str,
+        client_id: str,
+        client_secret: str | Callable[[], str] | None = None,
+        *,
+        scope: str | Iterable[str] | None = None,
+        resources: Iterable[str] | None = None,
+        audience: str | None = None,
+        extra_params: Mapping[str, str] | None = None,
+        extra_headers: ExtraHeaders | None = None,
+        body: Body = "auto",
+        client_auth: ClientAuth | ClientAuthName = "client_secret_post",
+        leeway: float = 20.0,
+        renew_ahead: float | None = None,
+        timeout: float | tuple[float, float] = 10.0,
+        deadline: float = 30.0,
+        retries: int | Retry = 3,
+        allowed_origins: Iterable[str] | None = None,
+        allow_http: bool = False,
+        session: requests.Session | None = None,
+    ) -> None:
+        if sys.platform == "emscripten":
+            warnings.warn(_BROWSER_WARNING, UserWarning, stacklevel=2)
+        #: Where and how tokens are asked for; shared with the siblings that :meth:`replace` makes.
+        self.endpoint = TokenEndpoint(
+            token_endpoint,
+            client_id,
+            client_auth_for(client_auth, client_secret),
+            body=body,
+            extra_headers=extra_headers,
+            timeout=timeout,
+            deadline=deadline,
+            retries=retries,
+            allow_http=allow_http,
+            session=session,
+        )
+        #: When they are asked for, and the tokens themselves; shared likewise.
+        self.manager = TokenManager(
+            self.endpoint,
+            leeway=leeway,
+            renew_ahead=renew_ahead,
+            deadline=deadline,
+            credentials_changed=self.endpoint.credentials_changed,
+        )
+        self._request = TokenRequest(scope, resources, audience, extra_params)
+        self._allow_http = bool(allow_http)
+        self._allowed_origins = _checked_origins(allowed_origins, allow_http)
+        # What a URL may begin with to be trusted at a glance; see _may_go_to().
+        self._trusted: tuple[str, ...] = ("https://",) if allowed_origins is None else ()
+        self._hook: Replay | None = None
+        self._initialized: Future[Self] | None = None
+
+    def __repr__(self) -> str:
+        where = without_query(self.endpoint.url)
+        return f"<{type(self).__name__} {where} {self.endpoint.client_id!r} {self._request!r}>"
+
+    def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Put the token on a request, if it may go there.
+
+        :raises TokenError: when no token is to be had.
+        :raises InsecureTransportError: when the token would travel in the clear.
+        """
+        url = r.url or ""
+        if url.startswith(self._trusted) or self._may_go_to(url):
+            token = self.manager.get_token(self._request)
+            hook = self._hook
+            if hook is None or hook.token is not token:
+                hook = self._hook = Replay(self.manager, self._request, token)
+            r.headers["Authorization"] = token.authorization
+            hooks = r.hooks["response"]
+            if hook not in hooks:
+                hooks.append(hook)
+        return r
+
+    def authorize(self) -> Self:
+        """See to it that a usable token is there; ask for one only if there is none.
+
+        Asks the token endpoint also while it is being left alone after failures. Concurrent
+        calls share one token request.
+
+        :raises TokenError: when no token is to be had.
+        """
+        self.manager.get_token(self._request, insist=True)
+        return self
+
+    def get_token(self) -> Token:
+        """A usable token, for use outside of requests.
+
+        :raises TokenError: when none is to be had.
+        """
+        return self.manager.get_token(self._request)
+
+    def signout(self) -> None:
+        """Forget the token, the last error, and the result of a request in flight.
+
+        This is local: the token is not revoked.
+        """
+        self.manager.clear(self._request)
+
+    def get_user_info(self) -> NoReturn:
+        """There is no user in this grant.
+
+        :raises NotImplementedError: always.
+        """
+        raise NotImplementedError("client credentials speak for a client: there is no user")
+
+    def initialize(self) -> Future[Self]:
+        """Resolved at once: there is nothing to wait for; see :meth:`authorize`."""
+        if self._initialized is None:
+            self._initialized = Future()
+            self._initialized.set_result(self)
+        return self._initialized
+
+    def replace(self, **changes: Any) -> Self:
+        """The same client asking for something else.
+
+        The sibling shares the endpoint and the manager, with a token of its own; neither ever
+        waits for the other.
+
+        :param changes: any of ``scope``, ``resources``, ``audience`` and ``extra_params``; what
+            is not named stays as it is.
+        :raises TypeError, ValueError: as the constructor does.
+        """
+        sibling = object.__new__(type(self))
+        sibling.__dict__.update(self.__dict__)
+        sibling._request = dataclasses.replace(self._request, **changes)
+        sibling._hook = sibling._initialized = None
+        return sibling
+
+    @property
+    def authorized(self) -> bool:
+        """Is a usable token at hand?"""
+        token = self.manager.held(self._request)
+        return token is not None and self.manager.is_usable(token)
+
+    @property
+    def access_token(self) -> str | None:
+        """The token that is held, also when it has expired."""
+        token = self.manager.held(self._request)
+        return token.access_token if token is not None else None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The header field that carries the token that is held; empty without one."""
+        token = self.manager.held(self._request)
+        return {"Authorization": token.authorization} if token is not None else {}
+
+    @property
+    def expires(self) -> int | None:
+        """When the token that is held expires: milliseconds since the epoch; None if unknown."""
+        token = self.manager.held(self._request)
+        if token is None or token.expires_at is None:
+            return None
+        return int(token.expires_at * 1000)
+
+    @property
+    def authorizing(self) -> Future[Token] | None:
+        """The token request in flight."""
+        return self.manager.in_flight(self._request)
+
+    @property
+    def initialized(self) -> Future[Self]:
+        """The same as :meth:`initialize` returns."""
+        return self.initialize()
+
+    @property
+    def user_info(self) -> None:
+        """None: there is no user in this grant."""
+        return
+
+    @property
+    def error(self) -> str | None:
+        """OAuth error code of the last token request, if it failed."""
+        failure = self.manager.last_error(self._request)
+        return failure.error if failure is not None else None
+
+    @property
+    def error_description(self) -> str | None:
+        """The server's words about it."""
+        failure = self.manager.last_error(self._request)
+        return failure.error_description if failure is not None else None
+
+    @property
+    def error_uri(self) -> str | None:
+        """A web page about it."""
+        failure = self.manager.last_error(self._request)
+        return failure.error_uri if failure is not None else None
+
+    def _may_go_to(self, url: str) -> bool:
+        where = origin(url)
+        if self._allowed_origins is not None and where not in self._allowed_origins:
+            return False
+        require_secure("the API", url, self._allow_http)
+        # From now on URLs of this origin need no parsing: requests has prepared them, so after
+        # the host there is always a slash, and nothing that any parser could take for another.
+        prefix = "/".join(url.split("/", 3)[:3]) + "/"
+        if where is not None and origin(prefix) == where and url.startswith(prefix):
+            self._trusted = (*self._trusted[-7:], prefix)
+        return True
+
+
+def _checked_origins(urls: Iterable[str] | None, allow_http: bool) -> frozenset[str] | None:
+    if urls is None:
+        return None
+    found = set()
+    for url in strings("allowed_origins", urls):
+        prepared = prepare_url("allowed_origins", url, origin_only=True)
+        require_secure("allowed_origins", prepared, allow_http)
+        found.add(origin(prepared) or "")
+    return frozenset(found)

@@ -1,0 +1,120 @@
+"""Sending a request again, once, after the API has refused its token with a 401."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import requests
+from requests.cookies import extract_cookies_to_jar, get_cookie_header
+
+from .bodies import read_body, rewind
+from .challenges import parse_challenges
+from .exceptions import TokenError
+from .manager import TokenManager
+from .tokens import Token, TokenRequest
+
+#: The most of a 401's body that is read, in bytes and in seconds, to keep its connection.
+DRAIN_BYTES, DRAIN_SECONDS = 64 * 1024, 1.0
+
+# Another token of the same client would be refused too (RFC 6750 §3.1, RFC 9470 §3).
+_NOT_THE_TOKEN = frozenset({"insufficient_scope", "insufficient_user_authentication"})
+
+
+class Replay:
+    """The response hook of the requests that carry one token: sends them again after a 401.
+
+    One object serves them all, and nothing of a request is kept in it. It knows the token's
+    successor too, which requests that were sent again carry on.
+
+    :param manager: knows whether the token still is the one in use, and gets another.
+    :param request: what the token was asked for.
+    :param token: what the requests carry.
+    """
+
+    __slots__ = ("_manager", "_request", "_successor", "token")
+
+    def __init__(self, manager: TokenManager, request: TokenRequest, token: Token) -> None:
+        self._manager = manager
+        self._request = request
+        self._successor = token
+        self.token = token
+
+    def __call__(self, response: requests.Response, **settings: Any) -> requests.Response:
+        """Return the response, or the answer to the request sent again."""
+        if response.status_code != 401:
+            return response
+        request = response.request
+        carried = request.headers.get("Authorization")
+        # Without our token it went to somewhere that must not see it: a redirect's target.
+        refused = next(
+            (t for t in (self.token, self._successor) if t.authorization == carried), None
+        )
+        if refused is None or not _is_about_the_token(response):
+            return response
+        self._manager.invalidate(refused, self._request)
+        if not rewind(request):
+            return response
+        token = self._new_token(response)
+        if token.authorization == carried:
+            return response
+        self._successor = token
+        return _send_again(response, token, settings)
+
+    def _new_token(self, response: requests.Response) -> Token:
+        try:
+            return self._manager.get_token(self._request)
+        except TokenError as error:
+            _drain(response)
+            response.request = response.request.copy()
+            del response.request.headers["Authorization"]
+            error.__context__ = requests.HTTPError("401, and no new token", response=response)
+            raise
+
+
+def _is_about_the_token(response: requests.Response) -> bool:
+    """Would another token help? Not when only other schemes are asked for."""
+    challenges = parse_challenges(response.headers.get("WWW-Authenticate", ""))
+    return not challenges or any(
+        scheme == "bearer" and parameters.get("error") not in _NOT_THE_TOKEN
+        for scheme, parameters in challenges
+    )
+
+
+def _send_again(
+    response: requests.Response, token: Token, settings: Mapping[str, Any]
+) -> requests.Response:
+    request = response.request
+    # The history keeps what was refused; redirects go on from the request itself.
+    response.request = request.copy()
+    request.headers["Authorization"] = token.authorization
+    _take_cookies(request, response)
+    _drain(response)
+    started = time.perf_counter()
+    answer: requests.Response = response.connection.send(request, **settings)
+    answer.elapsed = timedelta(seconds=time.perf_counter() - started)
+    answer.history = [*response.history, response]
+    return answer
+
+
+def _take_cookies(request: requests.PreparedRequest, response: requests.Response) -> None:
+    """Bring along the cookies that the 401 set, unless the caller wrote the header by hand."""
+    jar = request._cookies
+    if not response.cookies or jar is None:
+        return
+    bare = request.copy()
+    by_hand = bare.headers.pop("Cookie", None)
+    if by_hand == get_cookie_header(jar, bare):
+        extract_cookies_to_jar(jar, request, response.raw)
+        request.headers.pop("Cookie", None)
+        request.prepare_cookies(jar)
+
+
+def _drain(response: requests.Response) -> None:
+    """Read a small body, so that its connection can be used again; close on a long one."""
+    with contextlib.suppress(requests.RequestException):
+        read_body(response, DRAIN_BYTES, time.monotonic() + DRAIN_SECONDS)
+    response.close()
