@@ -1,0 +1,164 @@
+"""What goes over the wire: the requests that arrive and the answers that leave."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from http.client import HTTPMessage, parse_headers, responses
+from io import BufferedReader
+from time import monotonic  # by name: a test that patches time.monotonic must not move this clock
+from typing import Any, Final, Literal, TypeAlias
+from urllib.parse import parse_qsl
+
+TokenState: TypeAlias = Literal["valid", "expired", "revoked", "unknown", "none"]
+
+
+class Fault(Enum):
+    """What a server can do instead of answering."""
+
+    RESET = "reset the connection"
+    HANG = "no answer, until the client leaves or the server is stopped"
+
+
+RESET: Final = Fault.RESET
+HANG: Final = Fault.HANG
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A well-formed HTTP answer; ``Content-Type`` and ``Content-Length`` are added unless given.
+
+    :param status: the status code.
+    :param body: bytes, text, or a dict that is sent as JSON.
+    :param headers: a mapping, or pairs of name and value where a name is to be repeated.
+    """
+
+    status: int = 200
+    body: bytes | str | dict[str, Any] = b""
+    headers: Mapping[str, str] | Iterable[tuple[str, str]] = ()
+
+    def __repr__(self) -> str:  # a body may hold a token
+        return f"Answer({self.status})"
+
+    def encode(self, request: RecordedRequest) -> tuple[bytes, bool]:
+        """Return the bytes that answer `request`, and whether the connection stays open."""
+        headers = HTTPMessage()
+        pairs = self.headers.items() if isinstance(self.headers, Mapping) else self.headers
+        for name, value in pairs:
+            headers[name] = value  # appends, as HTTPMessage does
+        match self.body:
+            case bytes(body):
+                content_type = "application/octet-stream"
+            case str(text):
+                body, content_type = text.encode(), "text/plain; charset=utf-8"
+            case content:
+                body, content_type = json.dumps(content).encode(), "application/json"
+        defaults = {"Content-Type": content_type} if body else {}
+        if self.status != 204:
+            defaults["Content-Length"] = str(len(body))
+        if (
+            request.version == "HTTP/1.0"
+            or request.headers.get("Connection", "").lower() == "close"
+        ):
+            defaults["Connection"] = "close"
+        for name, value in defaults.items():
+            if name not in headers:
+                headers[name] = value
+        head = f"HTTP/1.1 {self.status} {responses.get(self.status, 'Unknown')}\r\n"
+        head += "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        content_sent = b"" if request.method == "HEAD" else body
+        return f"{head}\r\n".encode("latin-1") + content_sent, headers["Connection"] != "close"
+
+
+def oauth_error(
+    error: str, description: str, status: int = 400, headers: Mapping[str, str] | None = None
+) -> Answer:
+    """Return the error answer of RFC 6749 section 5.2."""
+    content = {"error": error, "error_description": description}
+    return Answer(status, content, {"Cache-Control": "no-store", **(headers or {})})
+
+
+@dataclass(frozen=True, repr=False)
+class RecordedRequest:
+    """A request as the server saw it, and how it ended; times are seconds of a monotonic clock."""
+
+    method: str
+    """Empty, as are path and headers, for a connection that was reset unread during an outage."""
+    path: str
+    query: str
+    version: str
+    headers: HTTPMessage
+    """``headers.get(name)`` and ``headers.get_all(name)`` ignore the case of names."""
+    body: bytes
+    client_port: int
+    started: float
+    """When its first line had arrived."""
+    ended: float | None = None
+    """When its answer was about to be sent; None while it is in flight."""
+    status: int | None = None
+    """None while it is in flight, and where a fault or raw bytes took the place of an answer."""
+    client_id: str | None = None
+    """The client that proved who it is; at the API, the one that the access token was issued to."""
+    access_token: str | None = None
+    """The token presented to the API."""
+    token_state: TokenState | None = None
+    """What that token was worth on arrival; None for token requests."""
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The body's JSON members or form parameters (a repeated one as a list), or nothing."""
+        params: dict[str, Any] = {}
+        with suppress(ValueError, RecursionError):
+            match self.headers.get_content_type():
+                case "application/json":
+                    content = json.loads(self.body)
+                    params = content if isinstance(content, dict) else {}
+                case "application/x-www-form-urlencoded":
+                    values: dict[str, list[str]] = {}
+                    for name, value in parse_qsl(self.body.decode()):
+                        values.setdefault(name, []).append(value)
+                    params = {name: v[0] if len(v) == 1 else v for name, v in values.items()}
+        return params
+
+    def __repr__(self) -> str:  # query, headers and body may hold secrets
+        return (
+            f"<RecordedRequest {self.method} {self.path} status={self.status}"
+            f" client_id={self.client_id!r} token_state={self.token_state}>"
+        )
+
+
+def read_request(stream: BufferedReader, client_port: int) -> RecordedRequest | None:
+    """Read one whole request, so that the next one can follow; None when the client has left.
+
+    :raises ValueError: (or HTTPException) when it is not HTTP.
+    :raises EOFError: when the client left in the middle of it.
+    """
+    if not (line := stream.readline(65537)):
+        return None
+    started = monotonic()
+    method, target, version = line.decode("latin-1").split()
+    headers = parse_headers(stream)
+    path, _, query = target.partition("?")
+    body = _read_body(stream, headers)
+    return RecordedRequest(method, path, query, version, headers, body, client_port, started)
+
+
+def _read_body(stream: BufferedReader, headers: HTTPMessage) -> bytes:
+    if headers.get("Transfer-Encoding", "").lower() != "chunked":
+        return _read_exactly(stream, int(headers.get("Content-Length", "0")))
+    body = b""
+    while size := int(stream.readline(65537).partition(b";")[0], 16):
+        body += _read_exactly(stream, size)
+        _read_exactly(stream, 2)
+    parse_headers(stream)  # the trailer
+    return body
+
+
+def _read_exactly(stream: BufferedReader, size: int) -> bytes:
+    content = stream.read(size)
+    if len(content) < size:
+        raise EOFError
+    return content

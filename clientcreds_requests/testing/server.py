@@ -1,0 +1,283 @@
+"""An authorization server with the client credentials grant, and an API that accepts its tokens."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from time import monotonic
+from typing import Literal
+
+from .authentication import authenticate
+from .listener import Listener, Script
+from .messages import Answer, RecordedRequest, TokenState, oauth_error
+
+REPEATABLE = {"resource", "audience"}  # RFC 8707, RFC 8693
+BODIES = {"application/json": "json", "application/x-www-form-urlencoded": "form"}
+
+
+@dataclass(frozen=True)
+class IssuedToken:
+    """An access token as the server knows it; times are seconds of a monotonic clock."""
+
+    access_token: str = field(repr=False)
+    client_id: str
+    scope: str | None
+    issued_at: float
+    lifetime: float | None
+    revoked: bool = False
+
+    @property
+    def expires_at(self) -> float | None:
+        """The end of its lifetime. None: it has no end."""
+        return None if self.lifetime is None else self.issued_at + self.lifetime
+
+    @property
+    def state(self) -> TokenState:
+        """What the token is worth now."""
+        if self.revoked:
+            return "revoked"
+        expired = self.expires_at is not None and monotonic() >= self.expires_at
+        return "expired" if expired else "valid"
+
+
+class LocalAuthorizationServer:
+    """A real authorization server and a protected API, each on a free port of 127.0.0.1.
+
+    Use it as a context manager, or call :meth:`start` and :meth:`stop`. Everything can be changed
+    while it runs, from any thread, and counts for the requests that arrive from then on::
+
+        with LocalAuthorizationServer(lifetime=60) as server:
+            client = (server.client_id, server.client_secret)
+            auth = ClientCredentialsAuth(server.token_endpoint, *client)
+            assert requests.get(server.api_url, auth=auth).ok
+            assert len(server.token_requests) == 1
+
+    :param client_id: the client that is registered from the start; see :attr:`clients` for more.
+    :param client_secret: its secret. The default holds what careless encoding breaks.
+    :param lifetime: seconds that a token is valid, from the arrival of its request. None: for ever,
+        and ``expires_in`` is left out.
+    :param latency: seconds that each token request takes.
+    :param api_latency: seconds that each API request takes.
+    :param scopes: the scopes that exist, all granted to who asks for none. None: any.
+    :param accepts: the bodies that the token endpoint reads.
+    :param methods: the client authentication methods that it knows.
+    """
+
+    def __init__(
+        self,
+        client_id: str = "my-service",
+        client_secret: str = "s3cr3t: a+b & c=%64",
+        *,
+        lifetime: float | None = 3600,
+        latency: float = 0,
+        api_latency: float = 0,
+        scopes: Collection[str] | None = None,
+        accepts: Collection[Literal["json", "form"]] = ("json", "form"),
+        methods: Collection[Literal["client_secret_post", "client_secret_basic"]] = (
+            "client_secret_post",
+            "client_secret_basic",
+        ),
+    ) -> None:
+        self.client_id = client_id
+        self.client_secret = client_secret
+        self.clients: dict[str, str] = {}
+        """Further clients: ids and secrets."""
+        self.lifetime = lifetime
+        self.latency = latency
+        self.api_latency = api_latency
+        self.scopes = None if scopes is None else frozenset(scopes)
+        self.accepts = set(accepts)
+        self.methods = set(methods)
+        self._tokens: dict[str, IssuedToken] = {}
+        self._authorization_server = Listener(
+            self._identify_client, self._respond_with_token, lambda: self.latency
+        )
+        self._api = Listener(self._identify_token, self._respond_to_call, lambda: self.api_latency)
+
+    def start(self) -> LocalAuthorizationServer:
+        """Open both ports."""
+        self._authorization_server.start()
+        self._api.start()
+        return self
+
+    def stop(self) -> None:
+        """Close both ports and all connections, also under requests in flight. Records are kept."""
+        self._authorization_server.stop()
+        self._api.stop()
+
+    __enter__ = start
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """The origin of the authorization server."""
+        return f"http://127.0.0.1:{self._authorization_server.port}"
+
+    @property
+    def token_endpoint(self) -> str:
+        """The URL to get tokens from."""
+        return f"{self.url}/token"
+
+    @property
+    def api_url(self) -> str:
+        """The URL of the API, another origin. It echoes any request that carries a valid token."""
+        return f"http://127.0.0.1:{self._api.port}/api"
+
+    @property
+    def token_requests(self) -> list[RecordedRequest]:
+        """The requests to the token endpoint in order of arrival, with those in flight."""
+        return self._authorization_server.requests()
+
+    @property
+    def api_requests(self) -> list[RecordedRequest]:
+        """The requests to the API in order of arrival, with those in flight."""
+        return self._api.requests()
+
+    @property
+    def tokens(self) -> list[IssuedToken]:
+        """The tokens issued, in that order."""
+        return list(self._tokens.values())
+
+    def reset_records(self) -> None:
+        """Empty :attr:`token_requests` and :attr:`api_requests`; tokens stay what they are."""
+        self._authorization_server.reset_records()
+        self._api.reset_records()
+
+    def issue(self, client_id: str | None = None, scope: str | None = None) -> IssuedToken:
+        """Issue a token without a request.
+
+        :param client_id: whom to; the server's first client by default.
+        :param scope: what for.
+        """
+        token = IssuedToken(
+            access_token=secrets.token_urlsafe(32),
+            client_id=client_id or self.client_id,
+            scope=scope,
+            issued_at=monotonic(),
+            lifetime=self.lifetime,
+        )
+        self._tokens[token.access_token] = token
+        return token
+
+    def revoke(self, access_token: str) -> None:
+        """Let the API refuse this token from now on.
+
+        :raises ValueError: when it was not issued here.
+        """
+        if access_token not in self._tokens:
+            raise ValueError("access_token: pass one that this server has issued")
+        self._tokens[access_token] = replace(self._tokens[access_token], revoked=True)
+
+    def revoke_all(self) -> None:
+        """Let the API refuse all tokens issued so far."""
+        for token in self.tokens:
+            self.revoke(token.access_token)
+
+    @property
+    def down(self) -> bool:
+        """Whether the token endpoint resets (and records) every connection; can be set."""
+        return self._authorization_server.down
+
+    @down.setter
+    def down(self, down: bool) -> None:
+        self._authorization_server.down = down
+
+    @contextmanager
+    def outage(self) -> Iterator[None]:
+        """Be :attr:`down` for the length of a ``with`` block."""
+        self.down = True
+        try:
+            yield
+        finally:
+            self.down = False
+
+    def answer_next(self, *answers: Script) -> None:
+        """Script the answers to the next token requests, each used once, in order of arrival.
+
+        :param answers: an :class:`Answer`; ``RESET``; ``HANG``; bytes that are sent as they are, in
+            one piece or as an iterable of pieces, before the connection is closed; None for the
+            regular answer; or a callable that takes the request and returns one of these.
+        """
+        self._authorization_server.scripts.extend(answers)
+
+    def api_answer_next(self, *answers: Script) -> None:
+        """Script the answers to the next API requests, as :meth:`answer_next` does."""
+        self._api.scripts.extend(answers)
+
+    def _authenticate(self, request: RecordedRequest) -> str | Answer:
+        clients = {**self.clients, self.client_id: self.client_secret}
+        return authenticate(request, clients, self.methods)
+
+    def _identify_client(self, request: RecordedRequest) -> RecordedRequest:
+        client = self._authenticate(request)
+        return replace(request, client_id=client if isinstance(client, str) else None)
+
+    def _respond_with_token(self, request: RecordedRequest) -> Answer:
+        if request.path != "/token":
+            return Answer(404)
+        if request.method != "POST":
+            return Answer(405, headers={"Allow": "POST"})
+        if BODIES.get(request.headers.get_content_type()) not in self.accepts:
+            return oauth_error(
+                "invalid_request", f"send a body of: {', '.join(sorted(self.accepts))}"
+            )
+        params = request.params
+        for name, value in params.items():
+            if name not in REPEATABLE and not isinstance(value, str):
+                return oauth_error("invalid_request", f"{name!a} must be one string")
+        client = self._authenticate(request)
+        if isinstance(client, Answer):
+            return client
+        if params.get("grant_type") != "client_credentials":
+            return oauth_error("unsupported_grant_type", "grant_type must be client_credentials")
+        scope = params.get("scope")
+        if self.scopes is not None:
+            if not self.scopes.issuperset((scope or "").split()):
+                return oauth_error("invalid_scope", "unknown scope")
+            scope = scope or " ".join(sorted(self.scopes))
+        token = self.issue(client, scope)
+        content = {
+            "access_token": token.access_token,
+            "token_type": "Bearer",
+            "expires_in": token.lifetime,
+            "scope": scope or None,
+        }
+        given = {name: value for name, value in content.items() if value is not None}
+        return Answer(200, given, {"Cache-Control": "no-store", "Pragma": "no-cache"})
+
+    def _identify_token(self, request: RecordedRequest) -> RecordedRequest:
+        scheme, _, access_token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return replace(request, token_state="none")
+        token = self._tokens.get(access_token)
+        return replace(
+            request,
+            access_token=access_token,
+            token_state=token.state if token else "unknown",
+            client_id=token.client_id if token else None,
+        )
+
+    def _respond_to_call(self, request: RecordedRequest) -> Answer:
+        challenge = 'Bearer realm="api"'
+        if request.token_state == "none":  # RFC 6750 3.1: then without an error code
+            return Answer(401, headers={"WWW-Authenticate": challenge})
+        if request.token_state != "valid":
+            description = f"The access token is {request.token_state}"
+            challenge += f', error="invalid_token", error_description="{description}"'
+            return oauth_error("invalid_token", description, 401, {"WWW-Authenticate": challenge})
+        token = self._tokens[str(request.access_token)]
+        echo = {
+            "method": request.method,
+            "path": request.path,
+            "query": request.query,
+            "body_length": len(request.body),
+            "body_sha256": hashlib.sha256(request.body).hexdigest(),
+            "client_id": token.client_id,
+            "scope": token.scope,
+        }
+        return Answer(200, echo)

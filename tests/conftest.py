@@ -1,0 +1,93 @@
+"""What all tests share: a real server, a clean environment, and a clock that obeys."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+import clientcreds_requests
+from clientcreds_requests import ClientCredentialsAuth
+from clientcreds_requests.testing import LocalAuthorizationServer
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory):
+    """Nothing of this machine's proxies, certificates or netrc."""
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path_factory.getbasetemp() / "no-netrc"))
+
+
+@pytest.fixture
+def server() -> Iterator[LocalAuthorizationServer]:
+    """A running authorization server, and the API beside it."""
+    with LocalAuthorizationServer() as running:
+        yield running
+
+
+@pytest.fixture
+def make_auth(server: LocalAuthorizationServer) -> Callable[..., ClientCredentialsAuth]:
+    """Makes an auth for the server, with any further arguments."""
+
+    def make(**options) -> ClientCredentialsAuth:
+        if "client_auth" not in options or isinstance(options["client_auth"], str):
+            options.setdefault("client_secret", server.client_secret)
+        return ClientCredentialsAuth(server.token_endpoint, server.client_id, **options)
+
+    return make
+
+
+@pytest.fixture
+def auth(make_auth: Callable[..., ClientCredentialsAuth]) -> ClientCredentialsAuth:
+    """An auth for the server."""
+    return make_auth()
+
+
+class Clock:
+    """Stands in for the time module inside the package; it goes only when it is told to."""
+
+    def __init__(self) -> None:
+        self.wall, self.mono = 1_800_000_000.0, 5_000.0
+        self.slept: list[float] = []
+
+    def time(self) -> float:
+        return self.wall
+
+    def monotonic(self) -> float:
+        return self.mono
+
+    perf_counter = staticmethod(time.perf_counter)
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.advance(seconds)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, on both clocks."""
+        self.wall += seconds
+        self.mono += seconds
+
+    def step(self, seconds: float) -> None:
+        """Set the wall clock, as NTP or an operator does."""
+        self.wall += seconds
+
+    def suspend(self, seconds: float) -> None:
+        """Sleep as a laptop does: the monotonic clock stands still."""
+        self.wall += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """A clock for the whole package (not for its testing servers)."""
+    clock = Clock()
+    prefix = f"{clientcreds_requests.__name__}."
+    for name, module in list(sys.modules.items()):
+        if name.startswith(prefix) and ".testing" not in name and hasattr(module, "time"):
+            monkeypatch.setattr(module, "time", clock)
+    return clock
