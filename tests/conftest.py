@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator
+from time import perf_counter
 
 import pytest
 
@@ -62,7 +62,7 @@ class Clock:
     def monotonic(self) -> float:
         return self.mono
 
-    perf_counter = staticmethod(time.perf_counter)
+    perf_counter = staticmethod(perf_counter)
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
