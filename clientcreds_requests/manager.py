@@ -137,10 +137,10 @@ class TokenManager:
             outcome = self._await(entry, flight, give_up)
             if isinstance(outcome, Token):
                 return outcome
-            held = self.held(request)
-            if held is not None and held.seconds_left() > 0:
-                return held
             if isinstance(outcome, TokenError):
+                held = self.held(request)
+                if held is not None and held.seconds_left() > 0:
+                    return held
                 raise _own(outcome) from outcome
             if starts and not isinstance(outcome, NotFlown):
                 raise outcome  # an interrupt, meant for this caller; the others ask again
