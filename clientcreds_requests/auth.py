@@ -103,13 +103,8 @@ class ClientCredentialsAuth(AuthBase):
             session=session,
         )
         #: When they are asked for, and the tokens themselves; shared likewise.
-        self.manager = TokenManager(
-            self.endpoint,
-            leeway=leeway,
-            renew_ahead=renew_ahead,
-            deadline=deadline,
-            credentials_changed=self.endpoint.credentials_changed,
-        )
+        self.manager = self._new_manager(leeway, renew_ahead, deadline)
+        # What is asked for is this auth's own.
         self._request = TokenRequest(scope, resources, audience, extra_params)
         self._allow_http = bool(allow_http)
         self._allowed_origins = _checked_origins(allowed_origins, allow_http)
@@ -117,6 +112,31 @@ class ClientCredentialsAuth(AuthBase):
         self._trusted: tuple[str, ...] = ("https://",) if allowed_origins is None else ()
         self._hook: Replay | None = None
         self._initialized: Future[Self] | None = None
+
+    def _new_manager(
+        self, leeway: float, renew_ahead: float | None, deadline: float
+    ) -> TokenManager:
+        return TokenManager(
+            self.endpoint,
+            leeway=leeway,
+            renew_ahead=renew_ahead,
+            deadline=deadline,
+            credentials_changed=self.endpoint.credentials_changed,
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickles and copies: no token, and no literal secret.
+
+        :raises TypeError: when the client secret is a literal.
+        """
+        self.endpoint.__getstate__()
+        manager = self.manager
+        windows = (manager.leeway, manager.renew_ahead, manager.deadline)
+        return {**self.__dict__, "manager": windows, "_hook": None, "_initialized": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.manager = self._new_manager(*state["manager"])
 
     def __repr__(self) -> str:
         where = without_query(self.endpoint.url)

@@ -56,6 +56,14 @@ class ClientSecretAuth:
         if not callable(self.client_secret):
             _check_secret("client_secret", self.client_secret)
 
+    def __getstate__(self) -> dict[str, Any]:
+        if not callable(self.client_secret):
+            raise TypeError(
+                "a literal client_secret is neither pickled nor copied: pass a callable, such as "
+                "a function that reads it from the environment"
+            )
+        return self.__dict__
+
     def current(self) -> Self:
         """The same method, with the secret of this moment."""
         if not callable(self.client_secret):

@@ -17,7 +17,7 @@ from .origins import origin, prepare_url, without_query
 from .token_endpoint import Body, ExtraHeaders
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
+    from typing_extensions import Self, Unpack
     from urllib3 import Retry
 
 
@@ -57,6 +57,8 @@ class ClientCredentialsSession(requests.Session):
 
     auth: ClientCredentialsAuth
 
+    __attrs__ = [*requests.Session.__attrs__, "base_url"]  # noqa: RUF012 - as in requests
+
     def __init__(
         self,
         token_endpoint: str,
@@ -82,6 +84,10 @@ class ClientCredentialsSession(requests.Session):
             if url.lower().startswith(prefix.lower()) and not isinstance(adapter, RetryAdapter):
                 return adapter
         raise requests.exceptions.InvalidSchema(f"no adapter is mounted for {without_query(url)}")
+
+    def __copy__(self) -> Self:
+        # Two sessions with one auth would send its token requests through one of them.
+        return copy.deepcopy(self)
 
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
         """As in requests, with a relative URL appended to the base URL."""

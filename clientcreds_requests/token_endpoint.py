@@ -7,7 +7,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 from urllib.parse import unquote, urlencode
 
 import requests
@@ -89,6 +89,17 @@ class TokenEndpoint:
             reset_in_child(session, drop_connections)
         self._session = session
         self._refused_auth: ClientAuth | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the credentials that were refused; a literal secret is not given away."""
+        if isinstance(self._client_auth, ClientSecretAuth):
+            self._client_auth.__getstate__()
+        return {**self.__dict__, "_refused_auth": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self._session is not None:
+            reset_in_child(self._session, drop_connections)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {without_query(self.url)} {self.client_id!r}>"

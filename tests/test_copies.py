@@ -1,0 +1,127 @@
+"""S2: what pickles and copies of an auth or a session hold, and what they do not."""
+
+from __future__ import annotations
+
+import copy
+import multiprocessing
+import os
+import pickle
+
+import pytest
+
+from clientcreds_requests import (
+    ClientCredentialsAuth,
+    ClientCredentialsSession,
+    ClientSecretBasic,
+    ClientSecretJWT,
+    ClientSecretPost,
+)
+
+COPIES = {
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda original: pickle.loads(pickle.dumps(original)),
+}
+copies = pytest.mark.parametrize("duplicate", COPIES.values(), ids=COPIES)
+
+
+def secret_from_environment() -> str:
+    return os.environ["TEST_CLIENT_SECRET"]
+
+
+@pytest.fixture
+def environment(server, monkeypatch):
+    monkeypatch.setenv("TEST_CLIENT_SECRET", server.client_secret)
+
+
+@pytest.fixture(params=[ClientCredentialsAuth, ClientCredentialsSession])
+def make(request, server):
+    return lambda secret, **options: request.param(
+        server.token_endpoint, server.client_id, secret, **options
+    )
+
+
+@copies
+def test_s2_a_literal_secret_is_neither_pickled_nor_copied(make, duplicate):
+    with pytest.raises(TypeError, match="literal client_secret.*callable"):
+        duplicate(make("s3cr3t-literal"))
+
+
+@copies
+@pytest.mark.parametrize(
+    "method",
+    [ClientSecretPost("s3cr3t"), ClientSecretBasic("s3cr3t"), ClientSecretJWT("s3cr3t", "issuer")],
+    ids=lambda method: type(method).__name__,
+)
+def test_s2_a_method_with_a_literal_secret_is_not_copied_either(method, duplicate):
+    with pytest.raises(TypeError, match="literal client_secret"):
+        duplicate(method)
+
+
+@copies
+def test_s2_with_a_callable_copies_work_and_take_no_token_along(
+    make, duplicate, server, environment
+):
+    original = make(secret_from_environment, scope="a b")
+    auth_of(original).authorize()
+    twin = duplicate(original)
+    assert auth_of(twin).access_token is None
+    assert auth_of(twin).authorize().access_token != auth_of(original).access_token
+    assert [request.params["scope"] for request in server.token_requests] == ["a b", "a b"]
+
+
+@copies
+def test_s2_a_copied_session_is_whole(server, environment, duplicate):
+    original = ClientCredentialsSession(
+        server.token_endpoint, server.client_id, secret_from_environment, base_url=server.api_url
+    )
+    original.headers["X-Own"] = "1"
+    with original, duplicate(original) as twin:
+        assert twin.get("data").json()["path"] == "/api/data"
+        assert server.api_requests[-1].headers["X-Own"] == "1"
+        assert twin.auth is not original.auth
+        assert twin.get_adapter(server.token_endpoint) is not original.get_adapter(
+            server.token_endpoint
+        )
+        assert "X-Own" not in server.token_requests[-1].headers
+
+
+def test_s2_a_pickle_holds_no_token_and_no_secret(make, server, environment):
+    original = make(secret_from_environment)
+    token = auth_of(original).get_token()
+    server.client_secret = "another secret"
+    pickled = pickle.dumps(original)
+    assert token.access_token.encode() not in pickled
+    assert os.environ["TEST_CLIENT_SECRET"].encode() not in pickled
+
+
+def test_s2_the_windows_travel_along(environment, server):
+    original = ClientCredentialsAuth(
+        server.token_endpoint,
+        server.client_id,
+        secret_from_environment,
+        leeway=1,
+        renew_ahead=7,
+        deadline=3,
+    )
+    manager = copy.copy(original).manager
+    assert (manager.leeway, manager.renew_ahead, manager.deadline) == (1, 7, 3)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_s2_multiprocessing_workers_get_tokens_of_their_own(make, server, environment, method):
+    original = make(secret_from_environment)
+    auth_of(original).authorize()
+    context = multiprocessing.get_context(method)
+    with context.Pool(2) as pool:
+        tokens = pool.map(get_access_token, [original, original])
+    assert all(tokens)
+    assert auth_of(original).access_token not in tokens
+
+
+def get_access_token(made) -> str:
+    return auth_of(made).get_token().access_token
+
+
+def auth_of(made) -> ClientCredentialsAuth:
+    return made if isinstance(made, ClientCredentialsAuth) else made.auth

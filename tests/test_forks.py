@@ -1,0 +1,355 @@
+"""C3: forks, gevent and gunicorn, as real processes."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable
+
+import pytest
+import requests
+
+from clientcreds_requests import ClientCredentialsAuth, ClientCredentialsSession
+from clientcreds_requests.testing import HANG, RecordedRequest
+
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork"),
+    # Python warns of what is shown here to work.
+    pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning"),
+]
+
+
+def fork(child: Callable[[], object]) -> int:
+    """Run something in a forked child, which is killed if it hangs; the child's pid."""
+    pid = os.fork()
+    if pid == 0:  # pragma: no cover - another process
+        signal.alarm(30)
+        status = 1
+        try:
+            child()
+            status = 0
+        finally:
+            os._exit(status)
+    return pid
+
+
+def ended_well(pid: int) -> bool:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def held_at(gate: threading.Event, arrived: threading.Event) -> Callable[[RecordedRequest], None]:
+    """A script for the server: say that the request has arrived, and hold it at a gate."""
+
+    def script(_: RecordedRequest) -> None:
+        arrived.set()
+        gate.wait(10)
+
+    return script
+
+
+@pytest.fixture
+def session(server):
+    with ClientCredentialsSession(
+        server.token_endpoint, server.client_id, server.client_secret, base_url=server.api_url
+    ) as session:
+        yield session
+
+
+def test_c3_a_child_forked_during_a_fetch_gets_a_token_and_leaves_the_parents_alone(server, auth):
+    arrived, gate = threading.Event(), threading.Event()
+    server.answer_next(held_at(gate, arrived))
+    thread = threading.Thread(target=auth.authorize)
+    thread.start()
+    assert arrived.wait(10)
+    pid = fork(auth.authorize)
+    assert ended_well(pid)
+    assert auth.access_token is None
+    gate.set()
+    thread.join(10)
+    assert auth.authorized
+    assert len(server.token_requests) == 2
+
+
+def test_c3_a_child_works_though_a_thread_of_its_parent_held_the_lock(server, auth):
+    held, gate = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with auth.manager._lock:
+            held.set()
+            gate.wait(10)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(10)
+    pid = fork(auth.authorize)
+    assert ended_well(pid)
+    gate.set()
+    thread.join(10)
+
+
+def test_c3_a_child_keeps_the_token_it_was_born_with(server, auth):
+    auth.authorize()
+    assert ended_well(fork(lambda: requests.get(server.api_url, auth=auth).raise_for_status()))
+    assert len(server.token_requests) == 1
+
+
+def test_c3_a_child_renews_its_own_token_though_the_parent_was_renewing_it(server, make_auth):
+    server.lifetime = 10
+    auth = make_auth(leeway=9, renew_ahead=10)
+    auth.authorize()
+    arrived, gate = threading.Event(), threading.Event()
+    server.answer_next(held_at(gate, arrived))
+    while not arrived.wait(0.05):
+        auth.get_token()
+
+    def child() -> None:
+        token = auth.get_token()
+        while auth.get_token() is token:
+            pass
+
+    assert ended_well(fork(child))
+    gate.set()
+
+
+def test_c3_a_child_shares_no_pooled_connection_with_its_parent(server, session):
+    session.get("before").raise_for_status()
+    pids = [fork(lambda: session.get("child").raise_for_status()) for _ in range(8)]
+    for _ in range(20):
+        session.get("parent").raise_for_status()
+    assert [ended_well(pid) for pid in pids] == [True] * 8
+    ports = {
+        path: {r.client_port for r in server.api_requests if r.path == f"/api/{path}"}
+        for path in ("before", "parent", "child")
+    }
+    assert ports["before"] == ports["parent"]
+    assert len(ports["child"]) == 8
+    assert not ports["child"] & ports["parent"]
+
+
+def test_c3_a_child_closes_the_connections_of_its_parent_and_the_parent_goes_on(server, session):
+    session.get("before").raise_for_status()
+
+    def child() -> None:
+        pools = session.get_adapter(server.api_url).poolmanager.pools
+        sockets = [
+            connection.sock
+            for key in pools.keys()  # noqa: SIM118 - its iteration is forbidden
+            for connection in pools[key].pool.queue
+            if connection is not None
+        ]
+        assert sockets == []
+
+    assert ended_well(fork(child))
+    session.get("after").raise_for_status()
+    assert len({r.client_port for r in server.api_requests}) == 1
+
+
+def test_c3_a_session_given_as_transport_is_not_shared_either(server, make_auth):
+    with requests.Session() as transport:
+        auth = make_auth(session=transport)
+        transport.get(server.api_url, auth=auth).raise_for_status()
+
+        def child() -> None:
+            transport.get(f"{server.api_url}/child", auth=auth).raise_for_status()
+
+        assert ended_well(fork(child))
+        transport.get(server.api_url, auth=auth).raise_for_status()
+    ports = [r.client_port for r in server.api_requests]
+    assert ports[0] == ports[2] != ports[1]
+
+
+def test_c3_a_thousand_children_forked_at_any_moment_get_their_token(server, session):
+    server.lifetime = 2
+    server.latency = 0.01
+    session.auth = session.auth.replace()
+    auth = ClientCredentialsAuth(
+        server.token_endpoint, server.client_id, server.client_secret, leeway=0.5
+    )
+    stop, failures = threading.Event(), []
+
+    def hammer() -> None:
+        while not stop.is_set():
+            try:
+                requests.get(server.api_url, auth=auth, timeout=10).raise_for_status()
+                session.get("data", timeout=10, auth=auth).raise_for_status()
+                auth.signout()
+            except requests.RequestException as error:
+                failures.append(error)
+
+    def child() -> None:
+        auth.get_token()
+        session.get("child", timeout=10, auth=auth).raise_for_status()
+
+    threads = [threading.Thread(target=hammer) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    statuses = []
+    for _ in range(50):
+        pids = [fork(child) for _ in range(20)]
+        statuses += [ended_well(pid) for pid in pids]
+    stop.set()
+    for thread in threads:
+        thread.join(20)
+    assert failures == []
+    assert statuses == [True] * 1000
+
+
+# --- other people's runtimes ----------------------------------------------------------------
+
+
+def run(program: str, *arguments: str, **environment: str) -> str:
+    """The output of a Python program that must end well."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-W",
+            "error::ResourceWarning",
+            "-c",
+            textwrap.dedent(program),
+            *arguments,
+        ],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+needs_gevent = pytest.mark.skipif(
+    importlib.util.find_spec("gevent") is None, reason="gevent is not installed"
+)
+needs_gunicorn = pytest.mark.skipif(
+    importlib.util.find_spec("gunicorn") is None, reason="gunicorn is not installed"
+)
+
+
+@needs_gevent
+@pytest.mark.parametrize("first", ["gevent", "package"])
+def test_c3_greenlets_share_one_token_request_whichever_was_imported_first(server, first):
+    server.latency, server.lifetime = 0.2, 12
+    program = """
+        import sys
+        url, client_id, secret, api, first = sys.argv[1:]
+        if first == "package":
+            import clientcreds_requests
+        import warnings
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from gevent import monkey
+            monkey.patch_all()
+        import gevent, requests
+        from clientcreds_requests import ClientCredentialsAuth
+        auth = ClientCredentialsAuth(url, client_id, secret, leeway=1, renew_ahead=11)
+        ticks = []
+        ticker = gevent.spawn(lambda: [(ticks.append(1), gevent.sleep(0.01)) for _ in range(10)])
+        calls = [gevent.spawn(requests.get, api, auth=auth) for _ in range(20)]
+        gevent.joinall(calls + [ticker], timeout=30, raise_error=True)
+        assert {call.value.status_code for call in calls} == {200}
+        gevent.sleep(0.2)
+        before = auth.access_token
+        while auth.get_token().access_token == before:  # until a greenlet has renewed it
+            gevent.sleep(0.01)
+        print(len(ticks))
+    """
+    where = (server.token_endpoint, server.client_id, server.client_secret, server.api_url)
+    assert int(run(program, *where, first)) == 10
+    assert len(server.token_requests) == 2
+
+
+def test_l2_a_token_can_be_got_while_the_interpreter_exits(server):
+    program = """
+        import atexit, sys
+        from clientcreds_requests import ClientCredentialsAuth
+        url, client_id, secret = sys.argv[1:]
+        auth = ClientCredentialsAuth(url, client_id, secret)
+        due = ClientCredentialsAuth(url, client_id, secret, leeway=3599, renew_ahead=3600)
+        due.authorize()
+        class Last:
+            def __del__(self, auth=auth, due=due):
+                due.get_token()
+                print(bool(due.access_token), auth.authorized)
+        last = Last()
+        atexit.register(lambda: print(auth.authorize().authorized))
+    """
+    where = (server.token_endpoint, server.client_id, server.client_secret)
+    assert run(program, *where).split() == ["True", "True", "True"]
+
+
+def test_l2_a_renewal_in_flight_does_not_keep_the_interpreter_from_exiting(server):
+    program = """
+        import sys
+        from clientcreds_requests import ClientCredentialsAuth
+        url, client_id, secret = sys.argv[1:]
+        auth = ClientCredentialsAuth(url, client_id, secret, leeway=3599, renew_ahead=3600)
+        auth.authorize()
+        while auth.authorizing is None:
+            auth.get_token()
+        print(auth.authorized)
+    """
+    server.answer_next(None, HANG)
+    where = (server.token_endpoint, server.client_id, server.client_secret)
+    assert run(program, *where).split() == ["True"]
+
+
+@needs_gunicorn
+@pytest.mark.parametrize("worker", ["sync", "gthread", pytest.param("gevent", marks=needs_gevent)])
+def test_c3_gunicorn_workers_preloaded_with_a_session_in_use_all_work(server, tmp_path, worker):
+    (tmp_path / "service.py").write_text(
+        textwrap.dedent(
+            """
+            import os
+            from clientcreds_requests import ClientCredentialsSession
+            session = ClientCredentialsSession(
+                os.environ["TEST_URL"], os.environ["TEST_ID"], os.environ["TEST_SECRET"],
+                base_url=os.environ["TEST_API"], renew_ahead=3000,
+            )
+            session.get("preloaded").raise_for_status()  # in the parent: a token and a connection
+
+            def app(environ, start_response):
+                status = session.get(f"worker/{os.getpid()}").status_code
+                start_response("200 OK", [("Content-Type", "text/plain")])
+                return [f"{status} {os.getpid()}".encode()]
+            """
+        )
+    )
+    command = [sys.executable, "-m", "gunicorn", "--preload", "-w", "3", "-k", worker]
+    command += ["--threads", "4"] if worker == "gthread" else []
+    command += ["-b", "127.0.0.1:0", "--log-level", "info", "service:app"]
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "TEST_URL": server.token_endpoint,
+            "TEST_ID": server.client_id,
+            "TEST_SECRET": server.client_secret,
+            "TEST_API": server.api_url,
+        },
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert process.stderr is not None
+        address = next(
+            line.split("Listening at: ")[1].split()[0]
+            for line in process.stderr
+            if "Listening at" in line
+        )
+        answers = [requests.get(address, timeout=20).text.split() for _ in range(60)]
+    finally:
+        # Not terminated: gevent's workers, patched so late, may not end (with plain requests too).
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate(timeout=20)
+    assert {status for status, _ in answers} == {"200"}
+    ports = {r.client_port for r in server.api_requests if r.path == "/api/preloaded"}
+    assert len(ports) == 1
+    assert not ports & {r.client_port for r in server.api_requests if "worker" in r.path}
