@@ -82,12 +82,17 @@ class Clock:
         self.wall += seconds
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """A clock for the whole package (not for its testing servers)."""
-    clock = Clock()
+def patch_time(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    """Give the clock to every module of the package, but for its testing servers."""
     prefix = f"{clientcreds_requests.__name__}."
     for name, module in list(sys.modules.items()):
         if name.startswith(prefix) and ".testing" not in name and hasattr(module, "time"):
             monkeypatch.setattr(module, "time", clock)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """A clock that goes only when it is told to, for the whole package."""
+    clock = Clock()
+    patch_time(monkeypatch, clock)
     return clock
