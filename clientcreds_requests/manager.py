@@ -137,12 +137,13 @@ class TokenManager:
             outcome = self._await(entry, flight, give_up)
             if isinstance(outcome, Token):
                 return outcome
-            if isinstance(outcome, TokenError):
+            if outcome is None or isinstance(outcome, TokenError):
                 held = self.held(request)
                 if held is not None and held.seconds_left() > 0:
                     return held
+            if isinstance(outcome, TokenError):
                 raise _own(outcome) from outcome
-            if starts and not isinstance(outcome, NotFlown):
+            if starts and outcome is not None and not isinstance(outcome, NotFlown):
                 raise outcome  # an interrupt, meant for this caller; the others ask again
 
     def _board(
@@ -173,15 +174,17 @@ class TokenManager:
     def _may_ask_again(self, error: TokenError) -> bool:
         return error.error == "invalid_client" and self._credentials_changed()
 
-    def _await(self, entry: Entry, flight: Flight, give_up: float) -> Token | BaseException:
+    def _await(
+        self, entry: Entry, flight: Flight, give_up: float
+    ) -> Token | BaseException | None:
+        """The outcome of a flight; None when a token that is held would run out over it."""
         now = time.monotonic()
         overdue = flight.started + self.deadline
         until = min(give_up, overdue)
         held = entry.unexpired_token()
-        if held is not None:  # it must not run out while a better one is waited for
-            until = min(until, now + held.seconds_left() / 2)
-        outcome = flight.wait(until)
-        if outcome is None:
+        patience = now + held.seconds_left() / 2 if held is not None else until
+        outcome = flight.wait(min(until, patience))
+        if outcome is None and time.monotonic() >= until:
             outcome = TokenTimeout(
                 f"token request failed: no outcome within {self.deadline:g} s", retryable=True
             )

@@ -352,6 +352,26 @@ def test_l3_a_caller_with_some_seconds_left_does_not_wait_them_away():
     settle(manager)
 
 
+def test_l3_a_token_that_runs_out_while_its_successor_is_awaited_fails_nobody():
+    fetch, gate = Fetch(), threading.Event()
+    fetch.lifetime = 0.4
+
+    def slow(request: TokenRequest) -> Token:
+        if fetch.calls:
+            gate.wait(0.6)
+        return fetch(request)
+
+    manager = TokenManager(slow, leeway=0.3, renew_ahead=0)
+    first = manager.get_token()
+
+    def until_renewed() -> Token:
+        while (token := manager.get_token()) is first:
+            pass
+        return token
+
+    assert {type(outcome) for outcome in together(16, until_renewed)} == {Token}
+
+
 # --- L4: two clocks -------------------------------------------------------------------------
 
 
