@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import requests
 from requests.auth import AuthBase
 
-from .arguments import strings
 from .client_auth import ClientAuth, ClientAuthName, client_auth_for
 from .manager import TokenManager
-from .origins import origin, prepare_url, require_secure, without_query
+from .origins import checked_origins, origin, require_secure, without_query
 from .replay import Replay
 from .token_endpoint import Body, ExtraHeaders, TokenEndpoint
 from .tokens import Token, TokenRequest
@@ -107,7 +106,7 @@ class ClientCredentialsAuth(AuthBase):
         # What is asked for is this auth's own.
         self._request = TokenRequest(scope, resources, audience, extra_params)
         self._allow_http = bool(allow_http)
-        self._allowed_origins = _checked_origins(allowed_origins, allow_http)
+        self._allowed_origins = checked_origins(allowed_origins, allow_http)
         # What a URL may begin with to be trusted at a glance; see _may_go_to().
         self._trusted: tuple[str, ...] = ("https://",) if allowed_origins is None else ()
         self._hook: Replay | None = None
@@ -285,14 +284,3 @@ class ClientCredentialsAuth(AuthBase):
         if where is not None and origin(prefix) == where and url.startswith(prefix):
             self._trusted = (*self._trusted[-7:], prefix)
         return True
-
-
-def _checked_origins(urls: Iterable[str] | None, allow_http: bool) -> frozenset[str] | None:
-    if urls is None:
-        return None
-    found = set()
-    for url in strings("allowed_origins", urls):
-        prepared = prepare_url("allowed_origins", url, origin_only=True)
-        require_secure("allowed_origins", prepared, allow_http)
-        found.add(origin(prepared) or "")
-    return frozenset(found)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 import requests
 from urllib3.util import parse_url
 
+from .arguments import strings
 from .exceptions import InsecureTransportError
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -83,6 +85,22 @@ def prepare_url(name: str, url: str, *, origin_only: bool = False) -> str:
     if origin_only and (urlsplit(prepared).path not in ("", "/") or "?" in prepared):
         raise ValueError(f"{name} must be an origin: scheme, host and port, nothing else")
     return prepared
+
+
+def checked_origins(urls: Iterable[str] | None, allow_http: bool) -> frozenset[str] | None:
+    """The origins that a token may go to; None for any.
+
+    :raises TypeError, ValueError: for what is no list of origins.
+    :raises InsecureTransportError: for plain http to another machine, unless it is allowed.
+    """
+    if urls is None:
+        return None
+    found = set()
+    for url in strings("allowed_origins", urls):
+        prepared = prepare_url("allowed_origins", url, origin_only=True)
+        require_secure("allowed_origins", prepared, allow_http)
+        found.add(origin(prepared) or "")
+    return frozenset(found)
 
 
 def without_query(url: str) -> str:

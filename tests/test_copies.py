@@ -1,4 +1,4 @@
-"""S2: what pickles and copies of an auth or a session hold, and what they do not."""
+"""S2, L6: what leaves an auth or a session, in a pickle, a copy or a file, and what does not."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import copy
 import multiprocessing
 import os
 import pickle
+import subprocess
+import sys
+import textwrap
 
 import pytest
 
@@ -43,7 +46,7 @@ def make(request, server):
 
 @copies
 def test_s2_a_literal_secret_is_neither_pickled_nor_copied(make, duplicate):
-    with pytest.raises(TypeError, match="literal client_secret.*callable"):
+    with pytest.raises(TypeError, match=r"literal client_secret.*callable"):
         duplicate(make("s3cr3t-literal"))
 
 
@@ -125,3 +128,37 @@ def get_access_token(made) -> str:
 
 def auth_of(made) -> ClientCredentialsAuth:
     return made if isinstance(made, ClientCredentialsAuth) else made.auth
+
+
+def test_l6_nothing_is_ever_written_anywhere(server):
+    program = """
+        import os, sys
+        opened = []
+
+        def note(event, arguments):
+            if event == "open":
+                path, mode, flags = arguments
+                if (isinstance(mode, str) and set(mode) & set("wax+")) or flags & os.O_ACCMODE:
+                    opened.append(path)
+
+        import requests
+        from clientcreds_requests import ClientCredentialsAuth
+        sys.addaudithook(note)
+        url, client_id, secret, api = sys.argv[1:]
+        auth = ClientCredentialsAuth(url, client_id, secret, leeway=3599, renew_ahead=3600)
+        first = auth.get_token()
+        requests.get(api, auth=auth).raise_for_status()
+        auth.manager.invalidate(first)
+        requests.get(api, auth=auth).raise_for_status()
+        auth.signout()
+        open(os.devnull, "w").close()
+        print(*opened)
+    """
+    where = (server.token_endpoint, server.client_id, server.client_secret, server.api_url)
+    output = subprocess.run(
+        [sys.executable, "-B", "-c", textwrap.dedent(program), *where],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert output.split() == [os.devnull]
