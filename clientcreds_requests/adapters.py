@@ -11,7 +11,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import requests
-from requests.adapters import BaseAdapter
+from requests.adapters import BaseAdapter, HTTPAdapter
 from urllib3 import Retry
 from urllib3.exceptions import MaxRetryError
 from urllib3.response import BaseHTTPResponse
@@ -111,6 +111,17 @@ class RetryAdapter(BaseAdapter):
         settings = {"verify": verify, "cert": cert, "proxies": proxies}
         if not isinstance(request, TokenPost):
             return adapter.send(request, stream=stream, timeout=timeout, **settings)
+        if not isinstance(adapter, HTTPAdapter):  # it has no connections to be left idle
+            return self._send(adapter, request, timeout, settings)
+        apart = _with_connections_of_its_own(adapter)
+        try:
+            return self._send(apart, request, timeout, settings)
+        finally:
+            apart.close()
+
+    def _send(
+        self, adapter: BaseAdapter, request: TokenPost, timeout: Any, settings: dict[str, Any]
+    ) -> requests.Response:
         policy = self.max_retries
         while True:
             request.renew()
@@ -129,6 +140,20 @@ class RetryAdapter(BaseAdapter):
                 if following is None or not _pause(following, response, request.until):
                     return response
             policy = following
+
+
+def _with_connections_of_its_own(adapter: HTTPAdapter) -> HTTPAdapter:
+    """An adapter with the same settings and a pool of its own.
+
+    In the session's pool the token request's connection would stay behind, idle or already
+    closed by the server, for an API call to trip over.
+    """
+    twin = object.__new__(type(adapter))
+    twin.__dict__.update(adapter.__dict__)  # what a subclass added stays, unlike in a pickle
+    twin.__setstate__(adapter.__getstate__())  # makes new pools, by the subclass's own method
+    twin.poolmanager.connection_pool_kw = dict(adapter.poolmanager.connection_pool_kw)
+    twin.poolmanager.pool_classes_by_scheme = adapter.poolmanager.pool_classes_by_scheme
+    return twin
 
 
 def _after_error(policy: Retry, error: requests.RequestException) -> Retry | None:
