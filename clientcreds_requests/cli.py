@@ -19,11 +19,13 @@ from .testing import LocalAuthorizationServer
 
 #: What the library promises for each act of the demo.
 PROMISES = {
-    "cold start": "one token request, however many threads need a token at once",
-    "renewal": "in the background and ahead of time, so that nobody waits for it",
-    "revocation": "refused calls are sent again with a new token; the callers see no 401",
-    "outage": "nobody notices while the token at hand is valid",
+    "cold start": "One token request, however many threads wait for it",
+    "renewal": "In the background and ahead of time: nobody waits for it",
+    "revocation": "Refused calls are sent again; callers see no 401",
+    "outage": "Nobody notices while the token at hand is valid",
 }
+#: How the timeline marks them; renewals are seen in the row of tokens.
+EVENTS = {"cold start": "cold", "revocation": "revoked", "outage": "down"}
 
 LABEL = 22  # columns for what is to the left of the timeline and of the figures
 
@@ -79,9 +81,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
     if not 2 <= seconds <= 60:
-        raise argparse.ArgumentTypeError("must be from 2 to 60")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 2 to 60")
     return seconds
 
 
@@ -116,15 +121,10 @@ class Screen:
 
     def paragraph(self, head: str, text: str) -> None:
         """Show a text beside its head, wrapped."""
-        wrapped = textwrap.wrap(
-            text,
-            max(self.width - 1, len(head) + 20),
-            initial_indent=head,
-            subsequent_indent=" " * len(head),
-            break_long_words=False,
-        )
-        for line in wrapped:
-            self.say(line)
+        width = max(self.width - 1 - len(head), 20)
+        for line in textwrap.wrap(text, width, break_long_words=False):
+            self.say(f"{head}{line}")
+            head = " " * len(head)
 
     def live(self, line: str, /) -> None:
         """Show a line until the next one comes, if this is a terminal."""
@@ -157,38 +157,35 @@ def show(figures: dict[str, Any], screen: Screen) -> None:
         ("slowest call", round(callers["slowest"] * 1000), f"ms, in the {slowest['name']}"),
     ):
         screen.say(label if number is None else f"  {label:{LABEL}}{number:>8,} {rest}".rstrip())
-    screen.say("\nPromised, and what happened")
+    screen.say("\nWhat was promised, and what happened")
     for act in acts:
-        screen.paragraph(f"  {act['name']:12}promised  ", PROMISES[act["name"]])
-        screen.paragraph(f"  {'':12}happened  ", _happened(act, figures["settings"]))
+        screen.paragraph(f"  {act['name']:12}", f"{PROMISES[act['name']]}.")
+        screen.paragraph(" " * 14, f"{_happened(act, figures['settings'])}.")
     screen.say()
     for reason in figures["reasons"]:
-        screen.paragraph("BROKEN  ", reason)
+        screen.paragraph("Broken: ", f"{reason}.")
     if figures["ok"]:
         screen.say("All promises were kept.")
 
 
 def _happened(act: dict[str, Any], settings: dict[str, Any]) -> str:
     server, callers = act["server"], act["callers"]
-    slowest = f"the slowest call took {callers['slowest'] * 1000:.0f} ms"
+    slowest = f"slowest {callers['slowest'] * 1000:.0f} ms"
     if act["name"] == "cold start":
         requests = count(server["token_requests"], "token request")
         return f"{settings['threads']} threads started cold: {requests}; {slowest}"
     if act["name"] == "renewal":
-        return f"{count(server['tokens_issued'], 'token')} got in the background; {slowest}"
+        return f"{count(server['tokens_issued'], 'token')} got that way; {slowest}"
     if act["name"] == "revocation":
         refused = count(server["api_401s"], "call")
         return f"{refused} refused, {callers['saw_401']} seen by callers; {slowest}"
-    reset = count(server["token_requests_reset"], "token request")
-    return (
-        f"down for {settings['outage']:.2g} s with a leeway of {settings['leeway']:.2g} s, {reset} "
-        f"reset: {callers['failed']} of {count(callers['calls'], 'call')} failed; {slowest}"
-    )
+    down = f"{settings['outage']:.2g} s down, leeway {settings['leeway']:.2g} s"
+    return f"{down}: {callers['failed']} of {count(callers['calls'], 'call')} failed; {slowest}"
 
 
 def _timeline(timeline: dict[str, Any], screen: Screen) -> Iterator[tuple[str, str]]:
     """Labels, and what stands to the right of them, a column for each step."""
-    bars, issued, reset, refused, edges, moment = "▁▂▃▄▅▆▇█", "●", "×", "!", "├─┤", "▲"
+    bars, issued, reset, refused, edges, moment = "▁▂▃▄▅▆▇█", "●", "○", "!", "├─┤", "▲"
     if not screen.is_utf8:
         bars, issued, reset, edges, moment = "_.-:=+*#", "o", "x", "|-|", "^"
     room = max(screen.width - LABEL - 1, 20)
@@ -218,12 +215,11 @@ def _timeline(timeline: dict[str, Any], screen: Screen) -> Iterator[tuple[str, s
         yield label, "".join(mark if number else " " for number in columns[name])
     events = ""
     for event in timeline["events"]:
-        at, until = int(event["at"] / step), int(event["until"] / step)
-        if event["name"] == "renewal":  # seen in the row of tokens
-            continue
-        text = f"{moment} {event['name']}"
-        if until > at:
-            inner = f" {event['name']} ".center(until - at - 1, edges[1])
-            text = f"{edges[0]}{inner}{edges[2]}"
-        events = f"{events[: max(at - 1, 0)]:{at}}{text}"
+        if event["name"] in EVENTS:
+            at, until = int(event["at"] / step), int(event["until"] / step)
+            text = f"{moment} {EVENTS[event['name']]}"
+            if until > at:
+                inside = f" {EVENTS[event['name']]} ".center(until - at - 1, edges[1])
+                text = f"{edges[0]}{inside}{edges[2]}"
+            events = f"{events[: max(at - 1, 0)]:{at}}{text}"
     yield "events", events

@@ -7,6 +7,7 @@ What is said of it comes from the server's own records. Only what callers alone 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from time import monotonic, sleep
 from typing import Any, Protocol
 
 import requests
+from urllib3 import Retry
 
 from .auth import ClientCredentialsAuth
 from .testing import LocalAuthorizationServer
@@ -28,11 +30,13 @@ PERIOD = 0.2
 # Acts begin when it is 0.8 s old, so that a machine which stalls for half a second changes
 # nothing, and after the outage there are 3 s left of it in which to try the renewal again.
 LIFETIME, LEEWAY, RENEW_AHEAD = 6.0, 0.5, 4.5
-LATENCY, SETTLED, OUTAGE, TAIL = 0.3, 0.8, 2.2, 0.8
+LATENCY, API_LATENCY = 0.3, 0.04
+SETTLED, OUTAGE, TAIL = 0.8, 2.2, 0.8
 
 #: Seconds after which what should have happened is taken not to happen.
 PATIENCE = 30.0
 TICK = 0.05
+RENEWED = "the token is renewed in the background"
 #: Seconds to a column of the timeline, at a pace of 1.
 STEP = 0.25
 
@@ -80,7 +84,7 @@ class Stuck(Exception):
 class Demo:
     """One run.
 
-    :param server: not yet started; its lifetime and latency are set here.
+    :param server: not yet started; its lifetime and latencies are set here.
     :param watcher: where it is watched.
     :param pace: how slow it goes; at 1 it takes about ten seconds.
     """
@@ -96,11 +100,15 @@ class Demo:
         self._began = 0.0
         self._over = threading.Event()
         self._start = threading.Barrier(THREADS + 1)
-        server.lifetime, server.latency = LIFETIME * pace, LATENCY * pace
+        server.lifetime = LIFETIME * pace
+        server.latency, server.api_latency = LATENCY * pace, API_LATENCY * pace
 
     def run(self) -> dict[str, Any]:
         """Play all acts, and return what came of them, ready for JSON."""
         logger, quiet = logging.getLogger(__package__), logging.NullHandler()
+        # The default retries, at the pace of all the rest: else a quick outage outlasts its token.
+        backoff = 0.25 * self._pace
+        retries = Retry(3, allowed_methods=None, backoff_factor=backoff, backoff_jitter=backoff)
         logger.addHandler(quiet)  # renewals that fail are logged, but here they are on the program
         try:
             with self._server, requests.Session() as transport:
@@ -111,6 +119,7 @@ class Demo:
                     self._server.client_secret,
                     leeway=LEEWAY * self._pace,
                     renew_ahead=RENEW_AHEAD * self._pace,
+                    retries=retries,
                     session=transport,
                 )
                 try:
@@ -154,7 +163,9 @@ class Demo:
             due = monotonic() + PERIOD * number / THREADS
             while not self._over.wait(max(0.0, due - monotonic())):
                 self._call(session)
-                due = max(due + PERIOD, monotonic())  # what was missed is not made up for
+                # Each keeps its beat, and does not make up for what it missed: after a wait they
+                # would otherwise all call at once for ever.
+                due += PERIOD * max(1, math.ceil((monotonic() - due) / PERIOD))
 
     def _call(self, session: requests.Session, *, first: bool = False) -> None:
         status, error, refused = None, "", 0
@@ -168,7 +179,11 @@ class Demo:
         self._calls.append(Call(first, ended, ended - started, status, error, refused))
 
     def _start_cold(self) -> None:
-        self._begin("cold start", f"{THREADS} threads start at once, without a token")
+        latency = LATENCY * self._pace * 1000
+        self._begin(
+            "cold start",
+            f"{THREADS} threads start without a token; getting one takes {latency:.0f} ms",
+        )
         self._start.wait(PATIENCE)
         self._until(lambda: sum(c.first for c in self._calls) == THREADS, "all are answered")
         self._say("all of them have their answer")
@@ -176,15 +191,15 @@ class Demo:
     def _renew(self) -> None:
         lifetime = LIFETIME * self._pace
         self._begin("renewal", f"steady load goes on, with tokens that live {lifetime:.2g} s")
-        self._until_renewed(1)
+        self._until_renewed(1, RENEWED)
 
     def _revoke(self) -> None:
         self._until_settled()
         self._begin("revocation", "the token in use is revoked")
         known = self._server.tokens
         self._server.revoke(known[-1].access_token)
-        self._until_renewed(len(known))
-        self._until_renewed(len(known) + 1)
+        self._until_renewed(len(known), "a new token is in use")
+        self._until_renewed(len(known) + 1, RENEWED)
 
     def _suffer_an_outage(self) -> None:
         self._until_settled()
@@ -195,7 +210,7 @@ class Demo:
         known = len(self._server.tokens)
         event["until"] = self._at(monotonic())
         self._say("the token endpoint is back")
-        self._until_renewed(known)
+        self._until_renewed(known, RENEWED)
 
     def _begin(self, name: str, event: str) -> dict[str, Any]:
         """Begin an act; return its event, a moment that may be made a span."""
@@ -224,12 +239,12 @@ class Demo:
         end = monotonic() + seconds
         self._until(lambda: monotonic() >= end, "it is over")
 
-    def _until_renewed(self, known: int) -> None:
+    def _until_renewed(self, known: int, event: str) -> None:
         self._until(
             lambda: len(self._server.tokens) > known and self._newest_is_in_use(),
             "a new token is in use",
         )
-        self._say("a new token is in use")
+        self._say(event)
 
     def _until_settled(self) -> None:
         """The newest token is in use, and not due for a while."""
@@ -259,7 +274,7 @@ class Demo:
         }
         server = {name: len(found) for name, found in moments.items()}
         callers = _as_seen(self._calls)
-        acts = []
+        acts: list[dict[str, Any]] = []
         for act in self._acts:
             counted = {
                 name: sum(act.started <= moment < act.ended for moment in found)
@@ -300,6 +315,7 @@ class Demo:
                 "leeway": round(LEEWAY * self._pace, 3),
                 "renew_ahead": round(RENEW_AHEAD * self._pace, 3),
                 "latency": round(LATENCY * self._pace, 3),
+                "api_latency": round(API_LATENCY * self._pace, 3),
                 "outage": round(OUTAGE * self._pace, 3),
             },
             "server": server,

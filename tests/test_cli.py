@@ -1,0 +1,164 @@
+"""The command line: its help, its exit statuses, and what it does to a terminal."""
+
+from __future__ import annotations
+
+import io
+import os
+import runpy
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
+import pytest
+
+from clientcreds_requests import cli
+from clientcreds_requests.cli import Screen, main, show
+
+RUN = (sys.executable, "-m", "clientcreds_requests")
+
+
+def some_figures(**changes: Any) -> dict[str, Any]:
+    """Figures such as the demo returns, of a run of two seconds and a half."""
+    seen = {"calls": 1400, "failed": 0, "saw_401": 0, "sent_again": 2, "slowest": 0.34}
+    counted = {"api_calls": 1402, "api_401s": 2, "token_requests": 3}
+    counted |= {"token_requests_reset": 1, "tokens_issued": 2}
+    names = ("cold start", "renewal", "revocation", "outage")
+    return {
+        "ok": True,
+        "reasons": [],
+        "settings": {"threads": 32, "outage": 2.2, "leeway": 0.5},
+        "server": counted,
+        "callers": seen,
+        "acts": [{"name": name, "server": counted, "callers": seen} for name in names],
+        "timeline": {
+            "step": 0.25,
+            "api_calls": [0, 32, 40, 40, 20, 1, 40, 40, 40, 0],
+            "api_401s": [0, 0, 0, 2, 0, 0, 0, 0, 0, 0],
+            "tokens_issued": [1, 0, 0, 0, 1, 0, 0, 0, 0, 0],
+            "token_requests": [1, 0, 0, 0, 1, 0, 1, 0, 0, 0],
+            "token_requests_reset": [0, 0, 0, 0, 0, 0, 1, 0, 0, 0],
+            "events": [
+                {"name": "cold start", "at": 0.0, "until": 0.0},
+                {"name": "renewal", "at": 0.4, "until": 0.4},
+                {"name": "revocation", "at": 0.8, "until": 0.8},
+                {"name": "outage", "at": 1.3, "until": 2.1},
+            ],
+        },
+    } | changes
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Returns what is shown of figures, on a screen of some encoding and width."""
+
+    def show_all(figures: dict[str, Any], encoding: str = "utf-8", width: int = 80) -> str:
+        monkeypatch.setenv("COLUMNS", str(width))
+        stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, newline="\n")
+        show(figures, Screen(stream))
+        stream.seek(0)
+        return stream.read()
+
+    return show_all
+
+
+def test_without_a_command_it_prints_help_and_exits_with_status_2(capsys):
+    assert main([]) == 2
+    assert "demo" in capsys.readouterr().err
+
+
+def test_python_m_runs_it(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["clientcreds_requests"])
+    with pytest.raises(SystemExit, match="2"):
+        runpy.run_module("clientcreds_requests", run_name="__main__", alter_sys=True)
+    assert capsys.readouterr().err.startswith("usage: clientcreds-requests")
+
+
+def test_a_process_that_imports_the_main_module_does_not_run_it(capsys):
+    runpy.run_module("clientcreds_requests.__main__", run_name="__mp_main__")
+    assert capsys.readouterr() == ("", "")
+
+
+def test_version_is_that_of_the_distribution(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"clientcreds-requests {version('clientcreds-requests')}\n"
+
+
+def test_help_names_every_option_of_the_demo(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["demo", "--help"])
+    help_ = capsys.readouterr().out
+    assert "--json" in help_
+    assert "--seconds" in help_
+
+
+@pytest.mark.parametrize("seconds", ["1", "61", "nan", "ten"])
+def test_a_demo_of_less_than_2_or_more_than_60_seconds_is_refused(seconds, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["demo", "--seconds", seconds])
+    assert f"'{seconds}' is not a number from 2 to 60" in capsys.readouterr().err
+
+
+def test_an_interrupt_ends_it_with_status_130_and_no_traceback():
+    running = subprocess.Popen(
+        (*RUN, "demo"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    first = running.stdout.readline()
+    running.send_signal(signal.SIGINT)
+    rest, errors = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "without a token" in first
+    assert "Counted" not in rest
+    assert errors == "\ninterrupted\n"
+
+
+def test_a_reader_that_leaves_ends_it_without_a_traceback(monkeypatch):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        monkeypatch.setattr(cli, "Demo", lambda *_: pytest.fail("nobody watches"))
+        monkeypatch.setattr(cli, "_demo", lambda _: stdout.write("too late\n"))
+        assert main(["demo"]) == 1
+
+
+def test_a_screen_shows_columns_for_time_and_rows_for_what_was_counted(shown):
+    lines = shown(some_figures()).splitlines()
+    assert lines[1:7] == [
+        "                      0 s     2 s",
+        "API calls              ▇██▄▁███",
+        "  answered with 401      !",
+        "tokens issued         ●   ●",
+        "token requests reset        ○",
+        "events                ▲  ▲ ├ down ┤",
+    ]
+    assert "  API calls                1,402" in lines
+    assert "  slowest call               340 ms, in the cold start" in lines
+    assert "              32 threads started cold: 3 token requests; slowest 340 ms." in lines
+    assert lines[-1] == "All promises were kept."
+
+
+def test_a_screen_that_is_not_utf_8_gets_ascii(shown):
+    text = shown(some_figures(), encoding="latin-1")
+    assert text.isascii()
+    assert "| down |" in text
+
+
+def test_a_narrow_screen_gets_several_steps_to_a_column_and_wrapped_text(shown):
+    figures = some_figures()
+    timeline = figures["timeline"]
+    figures["timeline"] = {
+        name: value * 10 if name not in ("step", "events") else value
+        for name, value in timeline.items()
+    }
+    lines = shown(figures, width=60).splitlines()
+    assert max(map(len, lines)) < 60
+    assert lines[1].split() == ["0", "s", "6", "s", "12", "s", "18", "s", "24", "s"]
+
+
+def test_reasons_take_the_place_of_the_good_news(shown):
+    text = shown(some_figures(ok=False, reasons=["3 of 1,400 calls failed"]))
+    assert text.endswith("\n\nBroken: 3 of 1,400 calls failed.\n")
