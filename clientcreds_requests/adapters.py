@@ -43,8 +43,8 @@ class TokenPost(requests.PreparedRequest):
     """A token request on the wire, which every attempt completes anew.
 
     :param url: of the token endpoint, prepared.
-    :param complete: returns body and header fields; called before every attempt, because
-        assertions, proofs and correlation ids serve only once.
+    :param complete: returns body and header fields; called at once and before every further
+        attempt, because assertions, proofs and correlation ids serve only once.
     :param until: the moment, on the monotonic clock, by which the answer must be there.
     :param final: statuses that are an answer this time, though they may be retried in general.
     """
@@ -63,9 +63,10 @@ class TokenPost(requests.PreparedRequest):
         self.method, self.url = "POST", url
         self.until, self.final = until, final
         self._complete = complete
+        self.renew()
 
     def renew(self) -> None:
-        """Complete the request for another attempt."""
+        """Complete the request for an attempt."""
         body, headers = self._complete()
         self.prepare_headers(headers)
         self.prepare_cookies({})
@@ -124,7 +125,6 @@ class RetryAdapter(BaseAdapter):
     ) -> requests.Response:
         policy = self.max_retries
         while True:
-            request.renew()
             bounded = _within(timeout, request.until)
             try:
                 response = adapter.send(request, stream=True, timeout=bounded, **settings)
@@ -140,6 +140,7 @@ class RetryAdapter(BaseAdapter):
                 if following is None or not _pause(following, response, request.until):
                     return response
             policy = following
+            request.renew()
 
 
 def _with_connections_of_its_own(adapter: HTTPAdapter) -> HTTPAdapter:

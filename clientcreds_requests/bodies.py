@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
+from collections.abc import Iterator
 
 import requests
 from requests.utils import rewind_body
@@ -23,7 +26,7 @@ def read_body(response: requests.Response, limit: int, until: float) -> None:
     except HTTPError as error:
         response.close()
         response._content = b""
-        if isinstance(error, ReadTimeoutError):
+        if isinstance(error, ReadTimeoutError) or time.monotonic() >= until:
             raise requests.ReadTimeout(error) from error
         if isinstance(error, DecodeError):
             raise requests.exceptions.ContentDecodingError(error) from error
@@ -35,6 +38,11 @@ def _read(response: requests.Response, limit: int, until: float) -> bytes:
     if response._content is not False or not isinstance(raw, HTTPResponse):
         # It has been read, or is a test's stand-in for the network.
         return response.content
+    with _hung_up_at(until, raw):
+        return _read_chunks(raw, limit, until)
+
+
+def _read_chunks(raw: HTTPResponse, limit: int, until: float) -> bytes:
     chunks: list[bytes] = []
     size = 0
     while (left := until - time.monotonic()) > 0:
@@ -51,6 +59,33 @@ def _read(response: requests.Response, limit: int, until: float) -> bytes:
         if size > limit:
             raise DecodeError(f"the body is larger than {limit} bytes")
     raise ReadTimeoutError(None, None, "the body was not complete in time")  # type: ignore[arg-type]
+
+
+@contextlib.contextmanager
+def _hung_up_at(until: float, raw: HTTPResponse) -> Iterator[None]:
+    """Break off a chunked body at that moment.
+
+    Its chunk sizes are read line by line: a timeout bounds each read from the socket, but a line
+    that drips in may take for ever.
+    """
+    if not raw.chunked:
+        yield
+        return
+    watchdog = threading.Timer(max(0.0, until - time.monotonic()), _hang_up, [raw])
+    watchdog.daemon = True
+    with contextlib.suppress(RuntimeError):  # the interpreter is shutting down, or has no threads
+        watchdog.start()
+    try:
+        yield
+    finally:
+        watchdog.cancel()
+        if watchdog.is_alive():
+            watchdog.join()
+
+
+def _hang_up(raw: HTTPResponse) -> None:
+    with contextlib.suppress(Exception):  # the body has just ended by itself
+        raw.shutdown()
 
 
 def rewind(request: requests.PreparedRequest) -> bool:

@@ -174,9 +174,7 @@ class TokenManager:
     def _may_ask_again(self, error: TokenError) -> bool:
         return error.error == "invalid_client" and self._credentials_changed()
 
-    def _await(
-        self, entry: Entry, flight: Flight, give_up: float
-    ) -> Token | BaseException | None:
+    def _await(self, entry: Entry, flight: Flight, give_up: float) -> Token | BaseException | None:
         """The outcome of a flight; None when a token that is held would run out over it."""
         now = time.monotonic()
         overdue = flight.started + self.deadline

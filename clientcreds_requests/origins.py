@@ -39,6 +39,8 @@ def is_secure(url: str) -> bool:
     """Is it https, or does it stay on this machine?"""
     if url.startswith("https://"):
         return True
+    if origin(url) is None:  # nobody can say where it leads
+        return False
     host = urlsplit(url).hostname or ""
     if host == "localhost":
         return True

@@ -10,6 +10,7 @@ from typing import Any
 
 import requests
 from requests.cookies import extract_cookies_to_jar, get_cookie_header
+from requests.hooks import default_hooks
 
 from .bodies import read_body, rewind
 from .challenges import parse_challenges
@@ -27,20 +28,19 @@ _NOT_THE_TOKEN = frozenset({"insufficient_scope", "insufficient_user_authenticat
 class Replay:
     """The response hook of the requests that carry one token: sends them again after a 401.
 
-    One object serves them all, and nothing of a request is kept in it. It knows the token's
-    successor too, which requests that were sent again carry on.
+    One object serves them all, and nothing of a request is kept in it. A request that is sent
+    again goes on with the hook of its new token.
 
     :param manager: knows whether the token still is the one in use, and gets another.
     :param request: what the token was asked for.
     :param token: what the requests carry.
     """
 
-    __slots__ = ("_manager", "_request", "_successor", "token")
+    __slots__ = ("_manager", "_request", "token")
 
     def __init__(self, manager: TokenManager, request: TokenRequest, token: Token) -> None:
         self._manager = manager
         self._request = request
-        self._successor = token
         self.token = token
 
     def __call__(self, response: requests.Response, **settings: Any) -> requests.Response:
@@ -48,21 +48,18 @@ class Replay:
         if response.status_code != 401:
             return response
         request = response.request
-        carried = request.headers.get("Authorization")
         # Without our token it went to somewhere that must not see it: a redirect's target.
-        refused = next(
-            (t for t in (self.token, self._successor) if t.authorization == carried), None
-        )
-        if refused is None or not _is_about_the_token(response):
+        if request.headers.get("Authorization") != self.token.authorization:
             return response
-        self._manager.invalidate(refused, self._request)
+        if not _is_about_the_token(response):
+            return response
+        self._manager.invalidate(self.token, self._request)
         if not rewind(request):
             return response
         token = self._new_token(response)
-        if token.authorization == carried:
+        if token.authorization == self.token.authorization:
             return response
-        self._successor = token
-        return _send_again(response, token, settings)
+        return _send_again(response, Replay(self._manager, self._request, token), settings)
 
     def _new_token(self, response: requests.Response) -> Token:
         try:
@@ -71,6 +68,7 @@ class Replay:
             _drain(response)
             response.request = response.request.copy()
             del response.request.headers["Authorization"]
+            response.request.hooks = default_hooks()  # ours hold the token
             error.__context__ = requests.HTTPError("401, and no new token", response=response)
             raise
 
@@ -85,12 +83,15 @@ def _is_about_the_token(response: requests.Response) -> bool:
 
 
 def _send_again(
-    response: requests.Response, token: Token, settings: Mapping[str, Any]
+    response: requests.Response, hook: Replay, settings: Mapping[str, Any]
 ) -> requests.Response:
     request = response.request
     # The history keeps what was refused; redirects go on from the request itself.
     response.request = request.copy()
-    request.headers["Authorization"] = token.authorization
+    request.headers["Authorization"] = hook.token.authorization
+    # Copies share the hooks, and may carry another token: those of this request alone change.
+    others = [other for other in request.hooks["response"] if not isinstance(other, Replay)]
+    request.hooks = {**request.hooks, "response": [hook, *others]}
     _take_cookies(request, response)
     _drain(response)
     started = time.perf_counter()

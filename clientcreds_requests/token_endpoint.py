@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import logging
 import time
@@ -11,6 +12,7 @@ from typing import Any, Literal, TypeAlias
 from urllib.parse import unquote, urlencode
 
 import requests
+from requests.adapters import BaseAdapter
 from requests.utils import check_header_validity
 from urllib3 import Retry
 
@@ -195,8 +197,8 @@ class TokenEndpoint:
             secrets.update(_credentials(headers.get("Authorization", "")))
             return data.encode(), headers
 
-        post = TokenPost(self.url, complete, until, final)
         try:
+            post = TokenPost(self.url, complete, until, final)
             response = self._send(post)
         except _CannotAsk:
             raise
@@ -205,21 +207,18 @@ class TokenEndpoint:
         return read_token(response, self.url, post.sent_at, Redactor(*secrets))
 
     def _send(self, post: TokenPost) -> requests.Response:
-        if self._session is not None:
-            return self._send_through(self._session, post)
-        with requests.Session() as session:
-            return self._send_through(session, post)
-
-    def _send_through(self, session: requests.Session, post: TokenPost) -> requests.Response:
-        # Prepared alone and sent by the adapter, the request takes nothing of the session along.
-        # A verify that was set is meant: requests would let REQUESTS_CA_BUNDLE override it.
-        verify = None if session.verify is True else session.verify
-        settings = session.merge_environment_settings(self.url, {}, True, verify, None)
-        adapter = session.get_adapter(self.url)
-        if not isinstance(adapter, RetryAdapter):
-            below = adapter
-            adapter = RetryAdapter(lambda _url: below, self.retries)
-        return adapter.send(post, timeout=self._timeout, **settings)
+        # Sent by a session of its own the request takes nothing of the API's along, nor leaves
+        # anything there: only adapters and settings are the same.
+        with requests.Session() as own:
+            session = self._session or own
+            # A verify that was set is meant: requests would let REQUESTS_CA_BUNDLE override it.
+            verify = None if session.verify is True else session.verify
+            settings = session.merge_environment_settings(self.url, {}, False, verify, None)
+            adapter = session.get_adapter(self.url)
+            if not isinstance(adapter, RetryAdapter):
+                adapter = RetryAdapter(functools.partial(_same, adapter), self.retries)
+            own.adapters = {self.url: adapter}
+            return own.send(post, timeout=self._timeout, allow_redirects=False, **settings)
 
     def _failure(self, error: Exception, redact: Redactor) -> TokenError:
         kind = TokenError
@@ -240,6 +239,10 @@ class TokenEndpoint:
 
 class _CannotAsk(Exception):
     """What the user gave to complete the request raised; that is the cause."""
+
+
+def _same(adapter: BaseAdapter, _url: str) -> BaseAdapter:
+    return adapter
 
 
 def _credentials(authorization: str) -> Iterator[str]:

@@ -1,0 +1,565 @@
+"""A request that the API has refused: sent again once, exactly as it was, or not at all."""
+
+from __future__ import annotations
+
+import os
+import threading
+import traceback
+from contextlib import ExitStack
+from io import BytesIO
+
+import pytest
+import requests
+from helpers import PATIENCE, Held, elsewhere, texts_in, together, token_answer
+from requests.adapters import BaseAdapter
+
+from clientcreds_requests import TokenError
+from clientcreds_requests.testing import Answer
+
+INVALID_TOKEN = 'Bearer realm="api", error="invalid_token"'
+REFUSED = Answer(401, {"error": "invalid_token"}, {"WWW-Authenticate": INVALID_TOKEN})
+
+
+@pytest.fixture
+def revoked(server, auth):
+    """An auth whose token the API refuses from now on."""
+    auth.authorize()
+    server.revoke_all()
+    return auth
+
+
+def states(server):
+    """What the tokens were worth that the API saw."""
+    return [call.token_state for call in server.api_requests]
+
+
+# R1: when
+
+
+def test_r1_a_refused_request_is_sent_once_more_with_a_new_token(server, revoked):
+    response = requests.get(server.api_url, auth=revoked)
+    assert response.status_code == 200
+    assert states(server) == ["revoked", "valid"]
+    assert len(server.token_requests) == 2
+    assert revoked.access_token == server.tokens[1].access_token
+
+
+def test_r1_the_first_answer_goes_into_the_history_and_both_tell_what_they_carried(server, revoked):
+    response = requests.get(server.api_url, auth=revoked)
+    (first,) = response.history
+    assert first.status_code == 401
+    assert first.json()["error"] == "invalid_token"
+    carried = [answer.request.headers["Authorization"] for answer in (first, response)]
+    assert carried == [f"Bearer {token.access_token}" for token in server.tokens]
+
+
+def test_r1_a_request_refused_twice_is_returned_as_it_is(server, auth):
+    server.api_answer_next(REFUSED, REFUSED)
+    response = requests.get(server.api_url, auth=auth)
+    assert response.status_code == 401
+    assert response.json()["error"] == "invalid_token"
+    assert (len(server.api_requests), len(server.token_requests)) == (2, 2)
+
+
+def test_r1_a_refused_token_that_is_no_longer_held_costs_no_token_request(server, clock, auth):
+    old = requests.Request("GET", server.api_url, auth=auth).prepare()
+    server.revoke_all()
+    assert requests.get(server.api_url, auth=auth).ok
+    clock.advance(11)  # replacements are kept for ten seconds in any case
+    with requests.Session() as session:
+        assert session.send(old).ok
+    assert states(server) == ["revoked", "valid", "revoked", "valid"]
+    assert len(server.token_requests) == 2
+
+
+def test_r1_twenty_refusals_at_once_cost_one_token_request(server, revoked):
+    arrived = threading.Barrier(20)
+
+    def refuse_all_together(_request):
+        arrived.wait(PATIENCE)
+
+    server.api_answer_next(*[refuse_all_together] * 20)
+    responses = together(20, lambda: requests.get(server.api_url, auth=revoked))
+    assert {response.status_code for response in responses} == {200}
+    assert sorted(states(server)) == ["revoked"] * 20 + ["valid"] * 20
+    assert len(server.token_requests) == 2
+
+
+def test_r1_a_new_token_that_is_the_old_one_is_not_tried_again(server, auth):
+    token = auth.get_token().access_token
+    server.answer_next(Answer(200, token_answer(token)))
+    server.api_answer_next(REFUSED)
+    response = requests.get(server.api_url, auth=auth)
+    assert response.json()["error"] == "invalid_token"
+    assert (len(server.api_requests), len(server.token_requests)) == (1, 2)
+
+
+CHALLENGES = [
+    pytest.param(None, True, id="none"),
+    pytest.param("", True, id="empty"),
+    pytest.param("Bearer", True, id="bearer"),
+    pytest.param('BEARER realm="x", Error="invalid_token"', True, id="any case"),
+    pytest.param("Bearer error=invalid_token", True, id="unquoted"),
+    pytest.param('Bearer error="invalid_request"', True, id="other error"),
+    pytest.param('Basic realm="x", Bearer error="invalid_token"', True, id="second"),
+    pytest.param('Bearer, DPoP algs="ES256"', True, id="first"),
+    pytest.param('Newauth realm="x, y", bearer', True, id="comma in quotes"),
+    pytest.param('Bearer error="insufficient_scope", scope="admin"', False, id="scope"),
+    pytest.param('Bearer error="insufficient_user_authentication"', False, id="step up"),
+    pytest.param('Basic realm="x"', False, id="basic"),
+    pytest.param("Negotiate", False, id="negotiate"),
+    pytest.param('DPoP algs="ES256"', False, id="dpop"),
+    pytest.param('Basic realm="a, Bearer error=\\"invalid_token\\""', False, id="within quotes"),
+    pytest.param("Basic Bearer", False, id="token68"),
+    pytest.param(", ," + '"' * 60_000, True, id="nothing legible"),
+]
+
+
+@pytest.mark.parametrize(("challenge", "again"), CHALLENGES)
+def test_r1_whether_it_is_sent_again_depends_on_the_challenges(server, auth, challenge, again):
+    headers = {} if challenge is None else {"WWW-Authenticate": challenge}
+    server.api_answer_next(Answer(401, "no", headers))
+    response = requests.get(server.api_url, auth=auth)
+    assert response.status_code == (200 if again else 401)
+    assert len(server.api_requests) == len(server.token_requests) == (2 if again else 1)
+
+
+def test_r1_challenges_in_several_fields_are_all_read(server, auth):
+    fields = [("WWW-Authenticate", "Basic"), ("WWW-Authenticate", INVALID_TOKEN)]
+    server.api_answer_next(Answer(401, "no", fields))
+    assert requests.get(server.api_url, auth=auth).ok
+
+
+@pytest.mark.parametrize("status", [400, 403, 407, 500])
+def test_r1_no_other_status_is_about_the_token(server, auth, status):
+    server.api_answer_next(Answer(status, "no", {"WWW-Authenticate": INVALID_TOKEN}))
+    assert requests.get(server.api_url, auth=auth).status_code == status
+    assert auth.authorized
+
+
+def test_r1_an_api_that_always_refuses_gets_no_storm_of_tokens(server, auth):
+    server.api_answer_next(*[REFUSED] * 100)
+    for _ in range(10):
+        assert requests.get(server.api_url, auth=auth).status_code == 401
+    assert len(server.token_requests) == 2
+
+
+# R1: once, whatever happens to the request object
+
+
+def test_r1_a_request_prepared_twice_is_replayed_once(server, auth):
+    request = requests.Request("GET", server.api_url, auth=auth).prepare()
+    request.prepare_auth(auth)
+    assert len(request.hooks["response"]) == 1
+    server.api_answer_next(*[REFUSED] * 5)
+    with requests.Session() as session:
+        assert session.send(request).status_code == 401
+    assert len(server.api_requests) == 2
+
+
+def test_r1_a_request_prepared_with_one_token_and_again_with_the_next_is_replayed_once(
+    server, auth
+):
+    request = requests.Request("GET", server.api_url, auth=auth).prepare()
+    auth.signout()
+    request.prepare_auth(auth)
+    server.api_answer_next(*[REFUSED] * 5)
+    with requests.Session() as session:
+        assert session.send(request).status_code == 401
+    assert states(server) == ["valid", "valid"]
+
+
+def test_r1_a_copy_is_replayed_once(server, revoked):
+    request = requests.Request("GET", server.api_url, auth=revoked).prepare().copy()
+    with requests.Session() as session:
+        assert session.send(request).ok
+    assert len(server.api_requests) == 2
+
+
+@pytest.mark.parametrize("number", [1, 2], ids=["one", "two in turn"])
+def test_r1_requests_sent_over_and_over_are_replayed_every_time(server, clock, auth, number):
+    request = requests.Request("GET", server.api_url, auth=auth)
+    prepared = [request.prepare() for _ in range(number)]
+    with requests.Session() as session:
+        for _ in range(3):
+            server.revoke_all()
+            assert [session.send(request).status_code for request in prepared] == [200] * number
+            clock.advance(11)  # replacements are kept for ten seconds
+    assert len(server.token_requests) == 4
+
+
+# R2: the body
+
+CONTENT = b"\x00first\r\nsecond\xff" * 100
+
+
+def opened_file(tmp_path, at=0):
+    path = tmp_path / "body"
+    path.write_bytes(CONTENT)
+    file = path.open("rb")
+    file.seek(at)
+    return file
+
+
+def seeked(at):
+    stream = BytesIO(CONTENT)
+    stream.seek(at)
+    return stream
+
+
+BODIES = [
+    pytest.param(lambda _: {"data": CONTENT}, CONTENT, id="bytes"),
+    pytest.param(lambda _: {"data": bytearray(CONTENT)}, CONTENT, id="bytearray"),
+    pytest.param(lambda _: {"data": "grün"}, "grün".encode(), id="str"),
+    pytest.param(lambda _: {"data": ""}, b"", id="empty"),
+    pytest.param(lambda _: {"data": {"a": "b c"}}, b"a=b+c", id="form"),
+    pytest.param(lambda _: {"json": {"a": [1]}}, b'{"a": [1]}', id="json"),
+    pytest.param(lambda _: {"files": {"f": ("n", CONTENT)}}, None, id="multipart"),
+    pytest.param(lambda _: {"data": BytesIO(CONTENT)}, CONTENT, id="BytesIO"),
+    pytest.param(lambda _: {"data": seeked(7)}, CONTENT[7:], id="seeked BytesIO"),
+    pytest.param(lambda tmp: {"data": opened_file(tmp)}, CONTENT, id="file"),
+    pytest.param(lambda tmp: {"data": opened_file(tmp, 7)}, CONTENT[7:], id="seeked file"),
+    pytest.param(lambda tmp: {"files": {"f": opened_file(tmp)}}, None, id="multipart of a file"),
+]
+
+
+@pytest.mark.parametrize(("make", "sent"), BODIES)
+def test_r2_a_body_is_sent_again_exactly(server, revoked, tmp_path, make, sent):
+    given = make(tmp_path)
+    with ExitStack() as stack:
+        for value in (given.get("data"), *given.get("files", {}).values()):
+            if hasattr(value, "close"):
+                stack.enter_context(value)
+        assert requests.post(server.api_url, auth=revoked, **given).ok
+    first, second = server.api_requests
+    assert first.body == second.body
+    assert CONTENT in second.body if sent is None else second.body == sent
+    for name in ("Content-Length", "Content-Type", "Transfer-Encoding"):
+        assert first.headers.get_all(name) == second.headers.get_all(name)
+
+
+class Unseekable(BytesIO):
+    """Seeks until it has been read, as requests wants to know its length."""
+
+    def __init__(self, error):
+        super().__init__(CONTENT)
+        self._error, self._read = error, False
+
+    def read(self, size=-1):
+        self._read = True
+        return super().read(size)
+
+    def seek(self, *args):
+        if self._read:
+            raise self._error
+        return super().seek(*args)
+
+
+def pipe():
+    reading, writing = os.pipe()
+    with open(writing, "wb") as sink:
+        sink.write(b"once")
+    return open(reading, "rb")
+
+
+@pytest.mark.parametrize(
+    ("make", "sent"),
+    [
+        pytest.param(lambda: (part for part in [b"on", b"ce"]), b"once", id="generator"),
+        pytest.param(pipe, b"once", id="pipe"),
+        pytest.param(lambda: Unseekable(OSError("no")), CONTENT, id="failing seek"),
+        pytest.param(lambda: Unseekable(RuntimeError("no")), CONTENT, id="crashing seek"),
+    ],
+)
+def test_r2_what_cannot_be_sent_again_exactly_is_not_sent_again(server, revoked, make, sent):
+    with ExitStack() as stack:
+        body = make()
+        stack.callback(body.close)
+        response = requests.post(server.api_url, auth=revoked, data=body)
+    assert response.json()["error"] == "invalid_token"
+    assert response.history == []
+    assert [call.body for call in server.api_requests] == [sent]
+    assert len(server.token_requests) == 1
+    assert requests.get(server.api_url, auth=revoked).ok
+    assert len(server.token_requests) == 2
+
+
+# R2: everything else about the call
+
+
+def test_r2_the_timeout_is_kept(server, revoked):
+    held = Held()
+    server.api_answer_next(None, held)
+    with pytest.raises(requests.ReadTimeout):
+        requests.get(server.api_url, auth=revoked, timeout=(PATIENCE, 0.3))
+    held.released.set()
+    assert len(server.api_requests) == 2
+
+
+def test_r2_proxies_are_kept(server, make_auth):
+    auth = make_auth(allow_http=True).authorize()
+    server.revoke_all()
+    proxies = {"http": server.api_url}
+    response = requests.get("http://api.example.test/data", auth=auth, proxies=proxies)
+    assert response.status_code == 200
+    assert [call.path for call in server.api_requests] == ["http://api.example.test/data"] * 2
+
+
+def test_r2_a_streamed_answer_is_still_streamed(server, revoked):
+    with requests.get(server.api_url, auth=revoked, stream=True) as response:
+        assert response._content is False
+        assert response.raw.read().startswith(b'{"method": "GET"')
+        assert response.history[0].json()["error"] == "invalid_token"
+
+
+def test_r2_the_elapsed_time_is_that_of_the_answer(server, revoked):
+    response = requests.get(server.api_url, auth=revoked)
+    assert 0 < response.elapsed.total_seconds() < PATIENCE
+    assert 0 < response.history[0].elapsed.total_seconds() < PATIENCE
+
+
+def set_cookies(*cookies):
+    fields = [("Set-Cookie", cookie) for cookie in cookies]
+    return Answer(401, "no", [("WWW-Authenticate", INVALID_TOKEN), *fields])
+
+
+def test_r2_cookies_that_the_401_sets_are_sent_and_kept(server, auth):
+    server.api_answer_next(set_cookies("new=1", "old=2", "far=3; Path=/far"))
+    with requests.Session() as session:
+        session.cookies.set("old", "1", domain="127.0.0.1", path="/")
+        session.cookies.set("stays", "0", domain="127.0.0.1", path="/")
+        assert session.get(server.api_url, auth=auth).ok
+        assert session.cookies.get("new") == "1"
+        assert session.cookies.get("far") == "3"
+    before, after = (set(call.headers["Cookie"].split("; ")) for call in server.api_requests)
+    assert before == {"old=1", "stays=0"}
+    assert after >= {"new=1", "stays=0"}
+    assert "far=3" not in after
+
+
+def test_r2_a_cookie_header_written_by_hand_is_left_alone(server, auth):
+    server.api_answer_next(set_cookies("new=1"))
+    assert requests.get(server.api_url, auth=auth, headers={"Cookie": "mine=1"}).ok
+    assert [call.headers.get_all("Cookie") for call in server.api_requests] == [["mine=1"]] * 2
+
+
+def test_r2_a_request_without_a_jar_takes_no_cookies(server, auth):
+    request = requests.PreparedRequest()
+    request.method, request.url = "GET", server.api_url
+    request.prepare_headers({})
+    request.prepare_auth(auth)
+    server.api_answer_next(set_cookies("new=1"))
+    with requests.Session() as session:
+        assert session.send(request).ok
+    assert "Cookie" not in server.api_requests[1].headers
+
+
+# R2: draining the 401
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_r2_a_small_401_keeps_its_connection(server, revoked, stream):
+    with requests.get(server.api_url, auth=revoked, stream=stream) as response:
+        assert response.ok
+    first, second = server.api_requests
+    assert first.client_port == second.client_port
+
+
+HEAD = b"HTTP/1.1 401 Unauthorized\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+LONG = HEAD + b"Content-Length: 1000000000\r\n\r\n"
+
+
+def give_up_401(server, auth, head, part, pause, times):
+    """Whether a call gets its answer before the body of a 401 has been sent to its end."""
+    replayed, sent_to_its_end = threading.Event(), threading.Event()
+
+    def body():
+        yield head
+        for _ in range(times):
+            if replayed.wait(pause):
+                return
+            yield part
+        sent_to_its_end.set()
+
+    server.api_answer_next(body(), lambda _request: replayed.set())
+    response = requests.get(server.api_url, auth=auth)
+    assert response.status_code == 200
+    assert response.history[0].content == b""
+    first, second = server.api_requests
+    assert first.client_port != second.client_port
+    return not sent_to_its_end.is_set()
+
+
+@pytest.mark.parametrize(
+    ("head", "part"),
+    [
+        pytest.param(CHUNKED, b"400\r\n" + b"x" * 1024 + b"\r\n", id="chunks"),
+        pytest.param(LONG, b"x" * 1024, id="long"),
+    ],
+)
+def test_r2_a_401_that_is_large_is_given_up(server, clock, auth, head, part):
+    assert give_up_401(server, auth, head, part, pause=0, times=50_000)
+
+
+@pytest.mark.parametrize(
+    ("head", "part"),
+    [
+        pytest.param(LONG, b"x", id="drip"),
+        pytest.param(LONG, b"", id="silence"),
+        pytest.param(CHUNKED, b"1\r\nx\r\n", id="dripping chunks"),
+        pytest.param(CHUNKED, b"0", id="dripping chunk size"),
+    ],
+)
+def test_r2_a_401_that_takes_too_long_is_given_up(server, auth, head, part):
+    assert give_up_401(server, auth, head, part, pause=0.05, times=int(PATIENCE / 0.05))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(LONG + b"x", id="cut off"),
+        pytest.param(CHUNKED + b"zz\r\n", id="bad chunk"),
+        pytest.param(HEAD + b"Content-Encoding: gzip\r\n\r\nno gzip", id="bad gzip"),
+    ],
+)
+def test_r2_a_401_that_cannot_be_read_is_replayed_all_the_same(server, auth, answer):
+    server.api_answer_next(answer)
+    assert requests.get(server.api_url, auth=auth).ok
+
+
+class Handmade(BaseAdapter):
+    """An adapter whose answers never saw a network."""
+
+    def send(self, request, **_settings):
+        response = requests.Response()
+        response.request, response.url, response.connection = request, request.url, self
+        response.status_code, response.raw = 200, BytesIO(b"handmade")
+        if request.headers["Authorization"] == "Bearer refused":
+            response.status_code = 401
+        return response
+
+    def close(self):
+        pass
+
+
+def test_r1_an_answer_that_an_adapter_made_up_is_replayed_too(server, auth):
+    server.answer_next(Answer(200, token_answer("refused")))
+    with requests.Session() as session:
+        session.mount("https://", Handmade())
+        response = session.get("https://api.example.com/", auth=auth)
+    assert (response.status_code, response.content) == (200, b"handmade")
+    assert response.history[0].content == b"handmade"
+
+
+# Redirects: R1, R5
+
+
+def test_r1_a_redirect_after_a_replay_carries_the_new_token(server, revoked):
+    server.api_answer_next(None, Answer(302, headers={"Location": "/api/there"}))
+    assert requests.get(server.api_url, auth=revoked).ok
+    assert states(server) == ["revoked", "valid", "valid"]
+    assert server.api_requests[2].path == "/api/there"
+
+
+def test_r1_the_target_of_a_redirect_within_the_origin_is_replayed_too(server, auth):
+    server.api_answer_next(Answer(302, headers={"Location": "/api/there"}), REFUSED)
+    assert requests.get(server.api_url, auth=auth).ok
+    assert [call.path for call in server.api_requests] == ["/api", "/api/there", "/api/there"]
+    assert len(server.token_requests) == 2
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("where", ["other host", "other port"])
+def test_r5_no_replay_brings_the_token_to_the_target_of_a_redirect(server, auth, status, where):
+    target = elsewhere(server.api_url) if where == "other host" else f"{server.url}/api"
+    challenge = Answer(401, "no", {"WWW-Authenticate": INVALID_TOKEN})
+    server.api_answer_next(Answer(status, headers={"Location": target}), challenge)
+    auth.authorize()
+    server.reset_records()
+    if where == "other port":
+        server.answer_next(challenge)
+    response = requests.get(server.api_url, auth=auth)
+    assert response.status_code == 401
+    arrived = [*server.api_requests, *server.token_requests]
+    assert ["Authorization" in request.headers for request in arrived] == [True, False]
+    assert auth.authorized
+
+
+# Hooks of the user
+
+
+def test_r2_a_hook_of_the_user_sees_the_final_answer_alone(server, revoked):
+    seen = []
+
+    def hook(response, **_settings):
+        seen.append(response.status_code)
+        response.raise_for_status()
+
+    assert requests.get(server.api_url, auth=revoked, hooks={"response": hook}).ok
+    with requests.Session() as session:
+        session.hooks["response"] = [hook]
+        server.revoke_all()
+        revoked.signout()
+        assert session.get(server.api_url, auth=revoked).ok
+    assert seen == [200, 200]
+
+
+# R4: no new token
+
+
+@pytest.fixture
+def no_new_token(server, revoked):
+    """What a call raises when the API refuses the token, and the endpoint gives no other."""
+    server.answer_next(Answer(401, {"error": "invalid_client", "error_description": "gone"}))
+    with pytest.raises(TokenError) as caught:
+        requests.get(server.api_url, auth=revoked)
+    return caught.value
+
+
+def test_r4_the_token_error_is_raised_with_the_401_as_its_context(server, no_new_token):
+    assert no_new_token.error == "invalid_client"
+    context = no_new_token.__context__
+    assert isinstance(context, requests.HTTPError)
+    assert context.response.status_code == 401
+    assert context.response.json()["error"] == "invalid_token"
+    assert context.response.request.url == server.api_url
+    assert "Authorization" not in context.response.request.headers
+    assert len(server.api_requests) == 1
+
+
+def test_r4_the_token_is_nowhere_in_the_exceptions(server, no_new_token):
+    texts = list(texts_in(no_new_token))
+    assert "gone" in texts  # it has looked
+    assert server.api_url in texts
+    assert [t for t in texts if server.tokens[0].access_token in t] == []
+    assert [t for t in texts if server.client_secret in t] == []
+
+
+def test_r4_the_token_is_nowhere_in_the_locals_of_our_frames(server, no_new_token):
+    ours = []
+    for frame, _line in traceback.walk_tb(no_new_token.__traceback__):
+        if frame.f_globals["__name__"].startswith("clientcreds_requests."):
+            ours.append(repr(frame.f_locals))
+    assert len(ours) >= 3
+    assert [text for text in ours if server.tokens[0].access_token in text] == []
+
+
+def test_r4_the_request_of_the_caller_keeps_its_header(server, revoked):
+    request = requests.Request("GET", server.api_url, auth=revoked).prepare()
+    server.answer_next(Answer(401, {"error": "invalid_client"}))
+    with requests.Session() as session:
+        with pytest.raises(TokenError):
+            session.send(request)
+        assert "Authorization" in request.headers
+        assert session.send(request).ok
+
+
+def test_r4_the_next_call_tries_again_on_the_same_connection(server, revoked):
+    server.answer_next(Answer(401, {"error": "invalid_client"}))
+    with requests.Session() as session:
+        with pytest.raises(TokenError):
+            session.get(server.api_url, auth=revoked)
+        assert session.get(server.api_url, auth=revoked).ok
+    first, second = server.api_requests
+    assert first.client_port == second.client_port
