@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeAlias
+
+import requests
+from requests.utils import check_header_validity
+from urllib3 import Retry
+
+ExtraHeaders: TypeAlias = Mapping[str, str | Callable[[], str]]
+
+# The request's own, or a second way of proving who asks.
+_OWN_HEADERS = frozenset(
+    {"authorization", "connection", "content-length", "content-type", "cookie", "host"}
+)
 
 
 def text(name: str, value: object) -> str:
@@ -26,7 +39,7 @@ def strings(name: str, values: Iterable[str] | None) -> list[str]:
     if isinstance(values, (str, bytes)):
         raise TypeError(f"{name} must be a list of str, not one {type(values).__name__}")
     try:
-        found = list(values or ())
+        found = [] if values is None else list(values)
     except TypeError:
         raise TypeError(f"{name} must be a list of str, not {type(values).__name__}") from None
     for value in found:
@@ -42,6 +55,61 @@ def seconds(name: str, value: object, *, zero: bool = False) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}")
-    if not math.isfinite(value) or value < 0 or (value == 0 and not zero):
+    try:
+        number = float(value)
+    except OverflowError:  # an int beyond all floats
+        number = math.inf
+    if not math.isfinite(number) or number < 0 or (number == 0 and not zero):
         raise ValueError(f"{name} must be a finite number of seconds, {'>=' if zero else '>'} 0")
-    return float(value)
+    return number
+
+
+def header_fields(headers: ExtraHeaders | None) -> dict[str, str | Callable[[], str]]:
+    """Further header fields of the token request.
+
+    :raises TypeError, ValueError: when one could not be sent, or is the request's own.
+    """
+    if headers is not None and not isinstance(headers, Mapping):
+        raise TypeError(f"extra_headers must be a mapping, not {type(headers).__name__}")
+    checked = dict(headers or {})
+    for name, value in checked.items():
+        if not isinstance(name, str) or not (isinstance(value, str) or callable(value)):
+            raise TypeError(f"extra_headers must map str to str or a callable; see {name!r}")
+        header_field("extra_headers", name, "" if callable(value) else value)
+        if name.lower() in _OWN_HEADERS:
+            raise ValueError(f"extra_headers may not set {name!r}; see client_auth and body")
+    return checked
+
+
+def header_field(what: str, name: str, value: str) -> None:
+    """Check one header field; the error does not quote its value.
+
+    :raises ValueError: when it could not be sent.
+    """
+    valid = False
+    with contextlib.suppress(requests.exceptions.InvalidHeader):  # which quotes the value
+        check_header_validity((name, value))
+        valid = True
+    if not valid:
+        raise ValueError(f"{what}: {name!r} is no valid header field")
+
+
+def attempt_timeout(timeout: float | tuple[float, float]) -> tuple[float, float]:
+    """The (connect, read) timeouts of one attempt, in seconds.
+
+    :raises TypeError, ValueError: when they are none.
+    """
+    connect, read = timeout if isinstance(timeout, tuple) and len(timeout) == 2 else (timeout,) * 2
+    return seconds("timeout", connect), seconds("timeout", read)
+
+
+def retry_count(retries: int | Retry) -> int | Retry:
+    """A number of retries, or a policy.
+
+    :raises TypeError, ValueError: when it is neither.
+    """
+    if isinstance(retries, bool) or not isinstance(retries, (int, Retry)):
+        raise TypeError(f"retries must be an int or urllib3.Retry, not {type(retries).__name__}")
+    if isinstance(retries, int) and retries < 0:
+        raise ValueError("retries must be 0 or more")
+    return retries

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import requests
 from requests.auth import AuthBase
 
+from .arguments import ExtraHeaders
 from .client_auth import ClientAuth, ClientAuthName, client_auth_for
 from .manager import TokenManager
 from .origins import checked_origins, origin, require_secure, without_query
 from .replay import Replay
-from .token_endpoint import Body, ExtraHeaders, TokenEndpoint
+from .token_endpoint import Body, TokenEndpoint
 from .tokens import Token, TokenRequest
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class ClientCredentialsAuth(AuthBase):
         self.manager = self._new_manager(leeway, renew_ahead, deadline)
         # What is asked for is this auth's own.
         self._request = TokenRequest(scope, resources, audience, extra_params)
-        self._allow_http = bool(allow_http)
+        self._allow_http = allow_http
         self._allowed_origins = checked_origins(allowed_origins, allow_http)
         # What a URL may begin with to be trusted at a glance; see _may_go_to().
         self._trusted: tuple[str, ...] = ("https://",) if allowed_origins is None else ()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
 
 import requests
 from requests.utils import rewind_body
@@ -21,37 +20,46 @@ def read_body(response: requests.Response, limit: int, until: float) -> None:
     :raises requests.RequestException: when the body goes on beyond either, breaks off or cannot
         be decoded. The connection is closed then, and ``response.content`` empty.
     """
+    raw = response.raw
+    if response._content is not False or not isinstance(raw, HTTPResponse):
+        response.content  # noqa: B018 - read already, or a test's stand-in for the network
+        return
+    # A socket's timeout bounds each read, and a chunk's size is read until its line ends: only
+    # hanging up bounds a body that drips.
+    late = threading.Event()
+    watchdog = threading.Timer(until - time.monotonic(), _hang_up, [raw, late])
+    watchdog.daemon = True
+    with contextlib.suppress(RuntimeError):  # there can be no thread: the timeout must do
+        watchdog.start()
     try:
-        response._content = _read(response, limit, until)
+        response._content = _read(raw, limit, late)
     except HTTPError as error:
         response.close()
         response._content = b""
-        if isinstance(error, ReadTimeoutError) or time.monotonic() >= until:
+        if late.is_set() or isinstance(error, ReadTimeoutError):
             raise requests.ReadTimeout(error) from error
         if isinstance(error, DecodeError):
-            raise requests.exceptions.ContentDecodingError(error) from error
+            raise requests.exceptions.ContentDecodingError(error, response=response) from error
         raise requests.ConnectionError(error) from error
+    finally:
+        watchdog.cancel()
+        if watchdog.is_alive():
+            watchdog.join()  # leave no thread behind
 
 
-def _read(response: requests.Response, limit: int, until: float) -> bytes:
-    raw = response.raw
-    if response._content is not False or not isinstance(raw, HTTPResponse):
-        # It has been read, or is a test's stand-in for the network.
-        return response.content
-    with _hung_up_at(until, raw):
-        return _read_chunks(raw, limit, until)
+def _hang_up(raw: HTTPResponse, late: threading.Event) -> None:
+    late.set()  # before the reader wakes up
+    with contextlib.suppress(Exception):  # the body has just ended by itself
+        raw.shutdown()
 
 
-def _read_chunks(raw: HTTPResponse, limit: int, until: float) -> bytes:
+def _read(raw: HTTPResponse, limit: int, late: threading.Event) -> bytes:
     chunks: list[bytes] = []
     size = 0
-    while (left := until - time.monotonic()) > 0:
-        sock = getattr(raw.connection, "sock", None)
-        if sock is not None:
-            sock.settimeout(left)
+    while not late.is_set():
         # read() would wait until a server that drips has filled its buffer.
         chunk = raw.read1(limit + 1 - size, decode_content=True)
-        if not chunk:
+        if not chunk and not late.is_set():
             raw.drain_conn()
             return b"".join(chunks)
         chunks.append(chunk)
@@ -59,33 +67,6 @@ def _read_chunks(raw: HTTPResponse, limit: int, until: float) -> bytes:
         if size > limit:
             raise DecodeError(f"the body is larger than {limit} bytes")
     raise ReadTimeoutError(None, None, "the body was not complete in time")  # type: ignore[arg-type]
-
-
-@contextlib.contextmanager
-def _hung_up_at(until: float, raw: HTTPResponse) -> Iterator[None]:
-    """Break off a chunked body at that moment.
-
-    Its chunk sizes are read line by line: a timeout bounds each read from the socket, but a line
-    that drips in may take for ever.
-    """
-    if not raw.chunked:
-        yield
-        return
-    watchdog = threading.Timer(max(0.0, until - time.monotonic()), _hang_up, [raw])
-    watchdog.daemon = True
-    with contextlib.suppress(RuntimeError):  # the interpreter is shutting down, or has no threads
-        watchdog.start()
-    try:
-        yield
-    finally:
-        watchdog.cancel()
-        if watchdog.is_alive():
-            watchdog.join()
-
-
-def _hang_up(raw: HTTPResponse) -> None:
-    with contextlib.suppress(Exception):  # the body has just ended by itself
-        raw.shutdown()
 
 
 def rewind(request: requests.PreparedRequest) -> bool:

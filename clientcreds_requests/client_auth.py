@@ -87,6 +87,8 @@ def _check_secret(what: str, secret: object) -> None:
         raise ValueError(f"{what} is empty")
     if any(character < " " or character == "\x7f" for character in secret):
         raise ValueError(f"{what} has a control character; strip the newline a file ends with")
+    if any("\ud800" <= character <= "\udfff" for character in secret):
+        raise ValueError(f"{what} is no text: it has bytes that could not be decoded")
 
 
 class ClientSecretPost(ClientSecretAuth):

@@ -55,6 +55,8 @@ def require_secure(what: str, url: str, allow_http: bool) -> None:
 
     :raises InsecureTransportError: for plain http to another machine, unless it is allowed.
     """
+    if not isinstance(allow_http, bool):
+        raise TypeError(f"allow_http must be a bool, not {type(allow_http).__name__}")
     if not (allow_http or is_secure(url)):
         raise InsecureTransportError(
             f"{what} {without_query(url)} is not https: the secret or token would travel in the "

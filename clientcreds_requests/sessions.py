@@ -11,10 +11,11 @@ import requests
 from requests.adapters import BaseAdapter
 
 from .adapters import RetryAdapter
+from .arguments import ExtraHeaders
 from .auth import ClientCredentialsAuth
 from .client_auth import ClientAuth, ClientAuthName
 from .origins import origin, prepare_url, without_query
-from .token_endpoint import Body, ExtraHeaders
+from .token_endpoint import Body
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack

@@ -2,40 +2,45 @@
 
 from __future__ import annotations
 
-import base64
 import functools
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
-from urllib.parse import unquote, urlencode
+from urllib.parse import urlencode
 
 import requests
 from requests.adapters import BaseAdapter
-from requests.utils import check_header_validity
 from urllib3 import Retry
 
 from .adapters import RetryAdapter, TokenPost, is_transient, root_cause
-from .arguments import seconds, text
+from .arguments import (
+    ExtraHeaders,
+    attempt_timeout,
+    header_field,
+    header_fields,
+    retry_count,
+    seconds,
+    text,
+)
 from .client_auth import ClientAuth, ClientSecretAuth
 from .exceptions import TokenConnectionError, TokenError, TokenTimeout
 from .forks import drop_connections, reset_in_child
 from .origins import prepare_url, require_secure, without_query
-from .token_response import Redactor, bare_request, read_token, refused
+from .redaction import Redactor, bare_request, credentials_in, detached, without_our_frames
+from .token_response import read_token, refused
 from .tokens import Token, TokenRequest
 
 logger = logging.getLogger(__name__)
 
 Body: TypeAlias = Literal["auto", "json", "form"]
-ExtraHeaders: TypeAlias = Mapping[str, str | Callable[[], str]]
 
 # With any of these the endpoint has read the request, whatever its form.
 _READ_IT = frozenset(
     {"access_denied", "invalid_client", "invalid_scope", "invalid_target", "unauthorized_client"}
 )
 _CONTENT_TYPES = {"json": "application/json", "form": "application/x-www-form-urlencoded"}
-_OWN_HEADERS = frozenset({"authorization", "content-length", "content-type", "cookie", "host"})
 _DID_NOT_READ_IT = frozenset({400, 415, 422, 500})
 
 
@@ -80,11 +85,11 @@ class TokenEndpoint:
             raise ValueError("body must be 'auto', 'json' or 'form'")
         self._client_auth = client_auth
         self._body: Body = body
-        self._extra_headers = _checked_headers(extra_headers)
-        self._timeout = _checked_timeout(timeout)
+        self._extra_headers = header_fields(extra_headers)
+        self._timeout = attempt_timeout(timeout)
         # The endpoint's own error says more than that of a caller who has waited long enough.
         self._deadline = 0.98 * seconds("deadline", deadline)
-        self.retries = _checked_retries(retries)
+        self.retries = retry_count(retries)
         if session is not None and not isinstance(session, requests.Session):
             raise TypeError("session must be a requests.Session")
         if session is not None:
@@ -139,7 +144,7 @@ class TokenEndpoint:
                 f"{refused(self.url)}: {error} raised {type(error.__cause__).__name__}",
                 request=bare_request(self.url),
             )
-            outcome.__cause__ = error.__cause__
+            outcome.__cause__ = without_our_frames(error.__cause__)
         return outcome
 
     def _current_auth(self) -> ClientAuth:
@@ -190,11 +195,13 @@ class TokenEndpoint:
                 for name, value in self._extra_headers.items():
                     headers[name] = value() if callable(value) else value
                 auth(self.client_id, params, headers)
+                for header in headers.items():
+                    header_field("client_auth or extra_headers", *header)
                 data = json.dumps(params) if body == "json" else urlencode(params, doseq=True)
             except Exception as error:
                 raise _CannotAsk("client_auth or extra_headers") from error
             secrets.update(str(params[name]) for name in params.keys() - asked)
-            secrets.update(_credentials(headers.get("Authorization", "")))
+            secrets.update(credentials_in(headers.get("Authorization", "")))
             return data.encode(), headers
 
         try:
@@ -209,7 +216,7 @@ class TokenEndpoint:
     def _send(self, post: TokenPost) -> requests.Response:
         # Sent by a session of its own the request takes nothing of the API's along, nor leaves
         # anything there: only adapters and settings are the same.
-        with requests.Session() as own:
+        with _Transport() as own:
             session = self._session or own
             # A verify that was set is meant: requests would let REQUESTS_CA_BUNDLE override it.
             verify = None if session.verify is True else session.verify
@@ -230,11 +237,19 @@ class TokenEndpoint:
         reason = redact.line(f"{type(root).__name__}: {root}")
         failure = kind(
             f"{refused(self.url)}: {reason}",
+            status_code=getattr(getattr(error, "response", None), "status_code", None),
             retryable=is_transient(error),
             request=bare_request(self.url),
         )
-        failure.__cause__ = _detached(error, reason)
+        failure.__cause__ = detached(error, reason)
         return failure
+
+
+class _Transport(requests.Session):
+    """Sends one token request; it knows of no redirects, so that none is ever followed."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002
+        return None
 
 
 class _CannotAsk(Exception):
@@ -243,45 +258,3 @@ class _CannotAsk(Exception):
 
 def _same(adapter: BaseAdapter, _url: str) -> BaseAdapter:
     return adapter
-
-
-def _credentials(authorization: str) -> Iterator[str]:
-    """What is secret in an Authorization header, as a server might repeat it."""
-    scheme, _, credentials = authorization.partition(" ")
-    yield credentials
-    if scheme == "Basic":
-        secret = base64.b64decode(credentials).decode().partition(":")[2]
-        yield from (secret, unquote(secret))
-
-
-def _detached(error: Exception, reason: str) -> Exception:
-    """The same error without the request, the connection and the frames it holds on to."""
-    try:
-        return type(error)(reason)
-    except Exception:  # a class that wants more than a text
-        return requests.RequestException(f"{type(error).__name__}: {reason}")
-
-
-def _checked_headers(headers: ExtraHeaders | None) -> dict[str, str | Callable[[], str]]:
-    checked = dict(headers or {})
-    for name, value in checked.items():
-        try:
-            check_header_validity((name, "" if callable(value) else value))
-        except requests.exceptions.InvalidHeader:
-            raise ValueError(f"extra_headers: {name!r} is no valid header field") from None
-        if name.lower() in _OWN_HEADERS:
-            raise ValueError(f"extra_headers may not set {name!r}; see client_auth and body")
-    return checked
-
-
-def _checked_timeout(timeout: float | tuple[float, float]) -> tuple[float, float]:
-    connect, read = timeout if isinstance(timeout, tuple) and len(timeout) == 2 else (timeout,) * 2
-    return seconds("timeout", connect), seconds("timeout", read)
-
-
-def _checked_retries(retries: int | Retry) -> int | Retry:
-    if isinstance(retries, bool) or not isinstance(retries, (int, Retry)):
-        raise TypeError(f"retries must be an int or urllib3.Retry, not {type(retries).__name__}")
-    if isinstance(retries, int) and retries < 0:
-        raise ValueError("retries must be 0 or more")
-    return retries

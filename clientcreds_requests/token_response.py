@@ -12,6 +12,7 @@ import requests
 from .adapters import RETRY_STATUSES, retry_after
 from .exceptions import TokenError
 from .origins import origin, without_query
+from .redaction import Redactor, bare_response
 from .tokens import Token
 
 # What to do about it: servers' own descriptions seldom say.
@@ -33,28 +34,6 @@ _ERROR_MEMBERS = ("error", "errorCode", "ErrorCode", "code", "status")
 _DESCRIPTION_MEMBERS = ("error_description", "errorSummary", "message", "detail", "title")
 
 
-class Redactor:
-    """Takes secrets out of a server's words, should it repeat what it was sent.
-
-    :param secrets: what was sent; very short ones are left in, as they may be part of a word.
-    """
-
-    def __init__(self, *secrets: str) -> None:
-        self._secrets = sorted((s for s in secrets if len(s) > 4), key=len, reverse=True)
-
-    def __call__(self, text: str) -> str:
-        """The text without the secrets."""
-        for secret in self._secrets:
-            text = text.replace(secret, "[redacted]")
-        return text
-
-    def line(self, text: str, limit: int = 300) -> str:
-        """The same as one bounded line of printable characters (RFC 6749 §10.14)."""
-        text = "".join(c if c.isprintable() else " " for c in self(text)[: 4 * limit])
-        text = " ".join(text.split())
-        return text if len(text) <= limit else f"{text[:limit]}..."
-
-
 def read_token(
     response: requests.Response, url: str, sent_at: float, redact: Redactor
 ) -> Token | TokenError:
@@ -69,15 +48,15 @@ def read_token(
     members = _json_object(response.content)
     problem = ""
     if 300 <= status < 400:
-        target = origin(urljoin(url, response.headers.get("Location", ""))) or "nowhere"
-        problem = f"it redirects to {redact.line(target)}, and redirects are never followed"
+        target = redact.line(_target(url, response.headers.get("Location", "")))
+        problem = f"it redirects to {target}, and redirects are never followed"
     elif 200 <= status < 300 and members is None:
         problem = "the answer is no JSON object; check the URL"
     elif 200 <= status < 300 and members is not None and not members.get("error"):
         try:
             return Token.from_response(members, sent_at)
         except ValueError as error:
-            problem = str(error)
+            problem = redact(str(error))
     return _error(response, url, members or {}, problem, redact)
 
 
@@ -103,7 +82,7 @@ def _error(
         status_code=status,
         retryable=status in RETRY_STATUSES,
         retry_after=retry_after(response),
-        response=_without_secrets(response, url, redact),
+        response=bare_response(response, url, redact),
     )
 
 
@@ -112,24 +91,11 @@ def refused(url: str) -> str:
     return f"token request to {without_query(url)} failed"
 
 
-def bare_request(url: str) -> requests.PreparedRequest:
-    """The token request without anything that could be secret."""
-    request = requests.Request("POST", without_query(url)).prepare()
-    request.headers.clear()
-    return request
-
-
-def _without_secrets(response: requests.Response, url: str, redact: Redactor) -> requests.Response:
-    bare = requests.Response()
-    bare.status_code, bare.reason = response.status_code, response.reason
-    bare.headers, bare.encoding = response.headers, response.encoding
-    bare.url, bare.elapsed = without_query(url), response.elapsed
-    bare.request = bare_request(url)
-    # What should have been a token response may hold a token somewhere.
-    text = "" if response.ok else response.content.decode(errors="surrogateescape")
-    bare._content = redact(text).encode(errors="surrogateescape")
-    bare._content_consumed = True
-    return bare
+def _target(url: str, location: str) -> str:
+    try:
+        return origin(urljoin(url, location)) or "nowhere"
+    except ValueError:  # not even a URL
+        return "nowhere"
 
 
 def _json_object(body: bytes) -> dict[str, Any] | None:

@@ -67,7 +67,7 @@ class TokenRequest:
     ) -> None:
         object.__setattr__(self, "scope", _scope(scope))
         object.__setattr__(self, "resources", _resources(resources))
-        object.__setattr__(self, "audience", text("audience", audience) if audience else None)
+        object.__setattr__(self, "audience", _audience(audience))
         object.__setattr__(self, "extra_params", _extra_params(extra_params))
         values = (self.scope, self.resources, self.audience, self.extra_params)
         object.__setattr__(self, "_hash", hash(values))
@@ -105,6 +105,10 @@ def _scope(scope: str | Iterable[str] | None) -> str | None:
     return " ".join(tokens) or None
 
 
+def _audience(audience: str | None) -> str | None:
+    return None if audience is None or audience == "" else text("audience", audience)
+
+
 def _resources(resources: Iterable[str] | None) -> tuple[str, ...]:
     uris = tuple(strings("resources", resources))
     for uri in uris:
@@ -126,6 +130,8 @@ def _extra_params(
         return ()
     if not isinstance(extra, (Mapping, tuple)):
         raise TypeError(f"extra_params must be a mapping, not {type(extra).__name__}")
+    if isinstance(extra, tuple) and not all(isinstance(pair, tuple) for pair in extra):
+        raise TypeError("extra_params must be a mapping")
     params = dict(extra)
     for name, value in params.items():
         if not isinstance(name, str) or not isinstance(value, str):
@@ -185,7 +191,7 @@ class Token:
         if token_type is not None and (
             not isinstance(token_type, str) or token_type.strip().lower() not in _BEARER
         ):
-            raise ValueError(f"the token_type {_short(token_type)} is not understood")
+            raise ValueError(f"the token_type {_shown(token_type)} is not understood")
         lifetime = _lifetime(members.get("expires_in"))
         return cls(
             members.get("access_token", ""),
@@ -222,6 +228,8 @@ def _granted_scope(scope: object) -> str | None:
     return scope or None if isinstance(scope, str) else None
 
 
-def _short(value: object) -> str:
-    text = ascii(value)
-    return text if len(text) <= 40 else f"{text[:40]}..."
+def _shown(token_type: object) -> str:
+    """What could be a type, for the error: anything else may be a secret gone astray."""
+    if isinstance(token_type, str) and re.fullmatch(r"[\w .-]{1,30}", token_type, re.ASCII):
+        return repr(token_type)
+    return f"(a {type(token_type).__name__})"

@@ -1,0 +1,353 @@
+"""The retry policy of the token request, against a server that really fails."""
+
+from __future__ import annotations
+
+import socket
+import time
+from contextlib import closing
+
+import pytest
+import requests
+import trustme
+from helpers import TLSAuthorizationServer
+from raw_server import HangingUp, endpoint_of, failure_of
+from requests.adapters import BaseAdapter, HTTPAdapter
+from urllib3 import Retry
+
+from clientcreds_requests import (
+    ClientCredentialsSession,
+    ClientSecretPost,
+    TokenConnectionError,
+    TokenEndpoint,
+    TokenRequest,
+    TokenTimeout,
+)
+from clientcreds_requests.adapters import RetryAdapter, TokenPost
+from clientcreds_requests.testing import HANG, RESET, Answer
+
+PLAIN = TokenRequest()
+OVERLOADED = Answer(503, {"error": "temporarily_unavailable", "error_description": "soon"})
+
+
+def after(value, status=503):
+    return Answer(status, headers={"Retry-After": value})
+
+
+# F1: what is retried
+
+TRANSIENT = {
+    **{str(status): Answer(status) for status in (429, 500, 502, 503, 504)},
+    "a reset": RESET,
+    "a closed socket": b"",
+    "no HTTP": b"nonsense\r\n\r\n",
+    "half a body": b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{",
+}
+FINAL = [301, 400, 401, 403, 404, 405, 408, 409, 415, 422, 501, 505]
+
+
+@pytest.mark.parametrize("failure", TRANSIENT.values(), ids=TRANSIENT)
+def test_f1_what_may_pass_is_retried_for_the_post(server, clock, failure):
+    server.answer_next(failure, failure)
+    assert endpoint_of(server, retries=2)(PLAIN).access_token
+    assert [request.method for request in server.token_requests] == ["POST"] * 3
+    assert len({request.body for request in server.token_requests}) == 1
+    assert len(clock.slept) == 2
+
+
+@pytest.mark.parametrize("status", FINAL)
+def test_f1_no_other_status_is_retried(server, clock, status):
+    server.answer_next(Answer(status))
+    assert failure_of(endpoint_of(server, retries=3)).status_code == status
+    assert len(server.token_requests) == 1
+    assert clock.slept == []
+
+
+def test_f1_an_attempt_that_takes_too_long_is_retried(server):
+    server.answer_next(HANG)
+    assert endpoint_of(server, retries=1, timeout=1)(PLAIN).access_token
+    assert len(server.token_requests) == 2
+
+
+@pytest.mark.parametrize("timeout", [0.3, (5, 0.3)], ids=str)
+def test_f1_the_timeout_of_one_attempt_is_a_token_timeout(server, timeout):
+    server.answer_next(HANG)
+    started = time.monotonic()
+    error = failure_of(endpoint_of(server, timeout=timeout))
+    assert time.monotonic() - started < 4
+    assert isinstance(error, TokenTimeout)
+    assert error.retryable
+
+
+@pytest.mark.parametrize("retries", [0, 1, 3])
+def test_f1_there_are_as_many_retries_as_were_asked_for(server, clock, retries):
+    server.down = True
+    error = failure_of(endpoint_of(server, retries=retries))
+    assert isinstance(error, TokenConnectionError)
+    assert error.retryable
+    assert len(server.token_requests) == retries + 1
+
+
+def test_f1_a_refused_connection_is_retried(clock):
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/token"
+    endpoint = TokenEndpoint(url, "me", ClientSecretPost("long-secret"), retries=2)
+    error = failure_of(endpoint)
+    assert isinstance(error, TokenConnectionError)
+    assert "refused" in str(error)
+    assert len(clock.slept) == 2
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_f1_the_final_answer_keeps_its_status_and_oauth_error(server, clock, status):
+    said = {"error": "temporarily_unavailable", "error_description": "soon"}
+    server.answer_next(*[Answer(status, said)] * 4)
+    error = failure_of(endpoint_of(server, retries=3))
+    assert len(server.token_requests) == 4
+    assert (error.status_code, error.error, error.error_description) == (status, *said.values())
+    assert error.retryable
+
+
+def test_f1_the_last_failure_is_what_the_caller_gets(server, clock):
+    server.answer_next(RESET, OVERLOADED)
+    assert failure_of(endpoint_of(server, retries=1)).status_code == 503
+    server.answer_next(OVERLOADED, RESET)
+    assert isinstance(failure_of(endpoint_of(server, retries=1)), TokenConnectionError)
+
+
+# F1: certificates
+
+
+def test_f1_certificate_errors_are_not_retried(clock):
+    with TLSAuthorizationServer(trustme.CA()) as tls:
+        error = failure_of(endpoint_of(tls, retries=3))
+    assert len(tls.handshakes) == 1
+    assert "CERTIFICATE_VERIFY_FAILED" in str(error)
+    assert not error.retryable
+    assert clock.slept == []
+
+
+def test_f1_a_handshake_cut_short_is_retried(clock):
+    with HangingUp() as server:
+        url = f"https://127.0.0.1:{server.port}/token"
+        endpoint = TokenEndpoint(url, "me", ClientSecretPost("long-secret"), retries=2)
+        assert failure_of(endpoint).retryable
+        assert server.connections == 3
+
+
+# F1: back-off
+
+
+def waits(server, clock, **options):
+    """The waits of one token request during an outage."""
+    clock.slept.clear()
+    with server.outage():
+        failure_of(endpoint_of(server, **options))
+    return list(clock.slept)
+
+
+def test_f1_waits_grow_and_are_jittered(server, clock):
+    runs = [waits(server, clock, retries=4) for _ in range(5)]
+    for slept in runs:
+        for wait, (least, most) in zip(
+            slept, [(0, 0.25), (0.5, 0.75), (1, 1.25), (2, 2.25)], strict=True
+        ):
+            assert least <= wait <= most
+    assert all(len(set(column)) > 1 for column in zip(*runs, strict=True))
+
+
+def test_f1_no_attempt_begins_after_the_deadline(server, clock):
+    slept = waits(server, clock, retries=100, deadline=10)
+    assert 0 < sum(slept) < 10
+    assert len(slept) < 10
+
+
+def test_f1_an_attempt_has_no_more_time_than_is_left(server):
+    server.answer_next(HANG, HANG)
+    started = time.monotonic()
+    endpoint = endpoint_of(server, retries=3, timeout=10, deadline=0.5)
+    assert isinstance(failure_of(endpoint), TokenTimeout)
+    assert time.monotonic() - started < 3
+
+
+# F2
+
+
+@pytest.mark.parametrize(
+    ("value", "wait"),
+    [("1", 1), ("5", 5), ("Fri, 15 Jan 2027 08:00:03 GMT", 3)],
+    ids=["seconds", "the most that is waited for", "a date"],
+)
+@pytest.mark.parametrize("status", [429, 503])
+def test_f2_a_short_retry_after_is_waited_for(server, clock, value, wait, status):
+    server.answer_next(after(value, status))
+    endpoint_of(server, retries=1)(PLAIN)
+    assert clock.slept == [wait]
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("6", 6),
+        ("3600", 3600),
+        ("9999999999", 9999999999),
+        ("Fri, 15 Jan 2027 09:00:00 GMT", 3600),
+    ],
+)
+def test_f2_beyond_that_the_error_is_raised_at_once(server, clock, value, seconds):
+    server.answer_next(after(value))
+    error = failure_of(endpoint_of(server, retries=3))
+    assert error.retry_after == seconds
+    assert len(server.token_requests) == 1
+    assert clock.slept == []
+
+
+@pytest.mark.parametrize(
+    "value", ["", "soon", "-1", "1.5", "9" * 5000, "0", "Thu, 01 Jan 1970 00:00:00 GMT"]
+)
+def test_f2_a_retry_after_that_says_nothing_leaves_the_back_off(server, clock, value):
+    server.answer_next(after(value))
+    endpoint_of(server, retries=1)(PLAIN)
+    assert len(clock.slept) == 1
+    assert clock.slept[0] <= 0.25
+
+
+def test_f2_a_retry_after_beyond_the_deadline_is_not_waited_for(server, clock):
+    server.answer_next(after("4"))
+    assert failure_of(endpoint_of(server, retries=1, deadline=3)).retry_after == 4
+    assert clock.slept == []
+
+
+def test_f2_a_retry_after_shorter_than_the_back_off_does_not_shorten_it(server, clock):
+    server.answer_next(Answer(503), Answer(503), after("1"))
+    endpoint_of(server, retries=3)(PLAIN)
+    assert clock.slept[0] <= 0.25
+    assert clock.slept[2] >= 1
+
+
+# F1: a policy of the user's own
+
+
+def test_f1_a_policy_of_the_users_own_says_what_is_retried(server, clock):
+    policy = Retry(1, status_forcelist=[418], allowed_methods=None, raise_on_status=True)
+    server.answer_next(Answer(418), None, Answer(503))
+    endpoint = endpoint_of(server, retries=policy)
+    assert endpoint(PLAIN).access_token
+    assert failure_of(endpoint).status_code == 503
+    assert len(server.token_requests) == 3
+
+
+def test_f1_a_policy_that_knows_no_post_retries_connections_alone(server, clock):
+    server.answer_next(RESET)
+    failure_of(endpoint_of(server, retries=Retry(3)))
+    assert len(server.token_requests) == 1
+
+
+def test_f1_a_policy_may_ignore_retry_after(server, clock):
+    policy = Retry(1, allowed_methods=None, respect_retry_after_header=False)
+    server.answer_next(after("3"))
+    endpoint_of(server, retries=policy)(PLAIN)
+    assert clock.slept == [0]
+
+
+# F1: for the token endpoint alone
+
+
+@pytest.fixture
+def session(server):
+    arguments = (server.token_endpoint, server.client_id, server.client_secret)
+    with ClientCredentialsSession(*arguments, body="form", retries=3) as session:
+        session.get(server.api_url)
+        server.reset_records()
+        yield session
+
+
+@pytest.mark.parametrize("path", ["", "s", "/sub", "?x=1", ".evil"])
+def test_f1_calls_to_urls_that_begin_like_the_token_endpoint_are_not_retried(server, session, path):
+    server.answer_next(Answer(503))
+    assert session.post(server.token_endpoint + path).status_code == 503
+    assert len(server.token_requests) == 1
+
+
+def test_f1_calls_to_the_api_are_not_retried(server, session):
+    server.api_answer_next(Answer(503))
+    assert session.post(server.api_url).status_code == 503
+    assert len(server.api_requests) == 1
+
+
+def test_f1_the_token_endpoint_of_a_session_is_retried(server, session, clock):
+    session.auth.signout()
+    server.answer_next(Answer(503), RESET)
+    assert session.get(server.api_url).ok
+    assert len(server.token_requests) == 3
+
+
+def test_f1_other_requests_pass_through_with_all_their_settings(server):
+    with requests.Session() as session, closing(HTTPAdapter()) as below:
+        adapter = RetryAdapter(lambda _: below, 3)
+        session.mount(server.url, adapter)
+        server.answer_next(Answer(503, b"body"))
+        response = session.post(server.token_endpoint, stream=True, timeout=5)
+        assert not response._content_consumed
+        assert response.content == b"body"
+        adapter.close()
+        assert session.get(server.url).status_code == 404
+
+
+def test_f1_the_adapter_takes_one_timeout_for_both(server):
+    with closing(HTTPAdapter()) as below:
+        adapter = RetryAdapter(lambda _: below, 0)
+        post = TokenPost(server.token_endpoint, lambda: (b"", {}), time.monotonic() + 20)
+        assert adapter.send(post, timeout=5).status_code == 400
+
+
+class StandIn(BaseAdapter):
+    """Answers without a network, as the libraries for users' tests do."""
+
+    def __init__(self, *statuses):
+        super().__init__()
+        self.statuses = list(statuses)
+
+    def send(self, request, **settings):
+        response = requests.Response()
+        response.status_code = self.statuses.pop(0)
+        response._content = b'{"access_token": "stand-in"}'
+        return response
+
+    def close(self):
+        pass
+
+
+def test_f1_a_stand_in_for_the_network_is_retried_too(server, clock):
+    with requests.Session() as session:
+        session.mount(server.url, stand_in := StandIn(503, 200))
+        token = endpoint_of(server, session=session, retries=1)(PLAIN)
+    assert token.access_token == "stand-in"
+    assert stand_in.statuses == []
+    assert server.token_requests == []
+
+
+# F4
+
+
+def test_f4_what_the_caller_sees_is_the_cause(server):
+    server.answer_next(RESET)
+    error = failure_of(endpoint_of(server))
+    assert str(error).startswith(f"token request to {server.token_endpoint} failed: ")
+    assert "Connection reset by peer" in str(error)
+    assert isinstance(error.__cause__, requests.ConnectionError)
+
+
+def test_f4_an_exception_of_a_foreign_adapter_is_a_token_error(server):
+    class Demanding(Exception):
+        def __init__(self, one, two):
+            super().__init__(one, two)
+
+    class Broken(StandIn):
+        def send(self, request, **settings):
+            raise Demanding("one", "two")
+
+    with requests.Session() as session:
+        session.mount(server.url, Broken())
+        error = failure_of(endpoint_of(server, session=session))
+    assert "Demanding" in str(error)
+    assert "Demanding" in str(error.__cause__)

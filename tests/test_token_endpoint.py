@@ -1,0 +1,501 @@
+"""How a token is asked for: the bytes on the wire, and what they never carry."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+from contextlib import ExitStack
+
+import pytest
+import requests
+import trustme
+from helpers import TLSAuthorizationServer, until
+from raw_server import endpoint_of, failure_of
+from requests.adapters import HTTPAdapter
+
+from clientcreds_requests import (
+    ClientAssertion,
+    ClientCredentialsSession,
+    ClientSecretBasic,
+    ClientSecretJWT,
+    ClientSecretPost,
+    TLSClientAuth,
+    TokenEndpoint,
+    TokenError,
+    TokenRequest,
+)
+from clientcreds_requests.testing import RESET, Answer, LocalAuthorizationServer
+
+ASKED = TokenRequest(
+    "api:read api:write", ["https://a.example/x", "urn:b"], "aud", {"tenant": "Zoë & Co"}
+)
+PLAIN = TokenRequest()
+REFUSED = Answer(401, {"error": "invalid_client"})
+FORM, JSON = "application/x-www-form-urlencoded", "application/json"
+
+
+def content_types(server):
+    return [request.headers["Content-Type"] for request in server.token_requests]
+
+
+# W1
+
+
+def test_w1_a_form_is_sent_as_exactly_these_bytes(server):
+    endpoint_of(server, body="form")(ASKED)
+    (sent,) = server.token_requests
+    assert (sent.method, sent.path, sent.query) == ("POST", "/token", "")
+    assert sent.body == (
+        b"grant_type=client_credentials&scope=api%3Aread+api%3Awrite"
+        b"&resource=https%3A%2F%2Fa.example%2Fx&resource=urn%3Ab&audience=aud"
+        b"&tenant=Zo%C3%AB+%26+Co"
+        b"&client_id=my-service&client_secret=s3cr3t%3A+a%2Bb+%26+c%3D%2564"
+    )
+
+
+def test_w1_json_is_sent_as_exactly_these_bytes(server):
+    endpoint_of(server, body="json")(ASKED)
+    assert server.token_requests[0].body == (
+        rb'{"grant_type": "client_credentials", "scope": "api:read api:write", '
+        rb'"resource": ["https://a.example/x", "urn:b"], "audience": "aud", '
+        rb'"tenant": "Zo\u00eb & Co", '
+        rb'"client_id": "my-service", "client_secret": "s3cr3t: a+b & c=%64"}'
+    )
+
+
+def test_w1_whatever_is_empty_is_left_out(server):
+    endpoint_of(server)(TokenRequest("", [], "", {"tenant": ""}))
+    assert sorted(server.token_requests[0].params) == ["client_id", "client_secret", "grant_type"]
+
+
+@pytest.mark.parametrize(("body", "content_type"), [("form", FORM), ("json", JSON)])
+def test_w1_these_headers_are_sent_and_no_others(server, body, content_type):
+    endpoint_of(server, body=body)(PLAIN)
+    (sent,) = server.token_requests
+    assert dict(sent.headers) == {
+        "Host": server.url.removeprefix("http://"),
+        "Accept": "application/json",
+        "Accept-Encoding": "identity",
+        "Connection": "close",
+        "Content-Type": content_type,
+        "Content-Length": str(len(sent.body)),
+        "User-Agent": "clientcreds-requests",
+    }
+
+
+def test_w1_extra_headers_are_sent_and_their_callables_asked_for_every_attempt(server, clock):
+    ids = iter("ab")
+    headers = {"X-Correlation-Id": lambda: next(ids), "accept": "application/jwt"}
+    server.answer_next(Answer(503))
+    endpoint_of(server, extra_headers=headers, retries=1)(PLAIN)
+    sent = [request.headers for request in server.token_requests]
+    assert [headers["X-Correlation-Id"] for headers in sent] == ["a", "b"]
+    assert sent[0].get_all("Accept") == ["application/jwt"]
+
+
+# W2
+
+NO_JSON = {
+    "invalid_request": Answer(400, {"error": "invalid_request"}),
+    "unsupported_grant_type": Answer(400, {"error": "unsupported_grant_type"}),
+    "empty 400": Answer(400),
+    "415": Answer(415, {"message": "Unsupported Media Type"}),
+    "422": Answer(422, {"detail": [{"loc": ["body"]}]}),
+    "500": Answer(500, {"error": "internal_server_error"}),
+}
+IT_READ_JSON = {
+    **{
+        error: Answer(400, {"error": error})
+        for error in (
+            "access_denied",
+            "invalid_client",
+            "invalid_scope",
+            "invalid_target",
+            "unauthorized_client",
+        )
+    },
+    "401": Answer(401),
+    "403": Answer(403),
+    "404": Answer(404),
+    "503": Answer(503),
+    "no token": Answer(200, {}),
+    "redirect": Answer(302, headers={"Location": "/"}),
+}
+
+
+@pytest.mark.parametrize("answer", NO_JSON.values(), ids=NO_JSON)
+def test_w2_auto_sends_a_form_to_an_endpoint_that_reads_no_json(server, clock, caplog, answer):
+    caplog.set_level(logging.INFO, "clientcreds_requests")
+    endpoint = endpoint_of(server, body="auto", retries=3)
+    server.answer_next(answer)
+    endpoint(PLAIN)
+    endpoint(PLAIN)
+    assert content_types(server) == [JSON, FORM, FORM]
+    assert clock.slept == []
+    (message,) = (record.getMessage() for record in caplog.records if record.levelname == "INFO")
+    assert "body='form'" in message
+
+
+@pytest.mark.parametrize("answer", IT_READ_JSON.values(), ids=IT_READ_JSON)
+def test_w2_auto_sends_no_form_to_an_endpoint_that_may_have_read_json(server, answer):
+    server.answer_next(answer)
+    failure_of(endpoint_of(server, body="auto"))
+    assert content_types(server) == [JSON]
+
+
+def test_w2_auto_sends_no_form_after_a_connection_that_broke(server):
+    server.answer_next(RESET)
+    failure_of(endpoint_of(server, body="auto"))
+    assert content_types(server) == [JSON]
+
+
+def test_w2_auto_remembers_that_json_worked(server):
+    endpoint = endpoint_of(server, body="auto")
+    endpoint(PLAIN)
+    server.answer_next(Answer(400))
+    failure_of(endpoint)
+    assert content_types(server) == [JSON, JSON]
+
+
+def test_w2_auto_remembers_nothing_from_a_form_that_failed_too(server):
+    endpoint = endpoint_of(server, body="auto")
+    server.answer_next(Answer(400), Answer(400, {"error": "invalid_scope"}))
+    assert failure_of(endpoint).error == "invalid_scope"
+    endpoint(PLAIN)
+    assert content_types(server) == [JSON, FORM, JSON]
+
+
+@pytest.mark.parametrize(("body", "content_type"), [("form", FORM), ("json", JSON)])
+def test_w2_a_body_that_was_chosen_is_the_only_one_sent(server, body, content_type):
+    server.answer_next(Answer(415))
+    failure_of(endpoint_of(server, body=body))
+    assert content_types(server) == [content_type]
+
+
+# W3
+
+ISSUER = "https://issuer.example"
+METHODS = {
+    "post": (ClientSecretPost("long-secret"), {"client_id", "client_secret"}, False),
+    "basic": (ClientSecretBasic("long-secret"), set(), True),
+    "client_secret_jwt": (
+        ClientSecretJWT("long-secret", ISSUER),
+        {"client_id", "client_assertion", "client_assertion_type"},
+        False,
+    ),
+    "assertion": (
+        ClientAssertion(lambda _: "signed", ISSUER),
+        {"client_id", "client_assertion", "client_assertion_type"},
+        False,
+    ),
+    "tls": (TLSClientAuth(), {"client_id"}, False),
+}
+
+
+@pytest.mark.parametrize("body", ["form", "json"])
+@pytest.mark.parametrize(("method", "params", "header"), METHODS.values(), ids=METHODS)
+def test_w3_one_authentication_method_is_used_and_never_in_the_url(
+    server, method, params, header, body
+):
+    server.answer_next(Answer(200, {"access_token": "t"}))
+    endpoint_of(server, method, body=body)(PLAIN)
+    (sent,) = server.token_requests
+    assert set(sent.params) == {"grant_type", *params}
+    assert ("Authorization" in sent.headers) is header
+    assert (sent.path, sent.query) == ("/token", "")
+
+
+def test_w3_a_method_of_the_users_own_may_encode_basic_credentials_as_it_likes(server):
+    credentials = base64.b64encode("my-service:pässwort".encode("latin-1")).decode()
+
+    def as_old_servers_want_it(client_id, params, headers):
+        headers["Authorization"] = f"Basic {credentials}"
+
+    server.answer_next(Answer(200, {"access_token": "t"}))
+    assert endpoint_of(server, as_old_servers_want_it)(PLAIN).access_token == "t"
+    assert server.token_requests[0].headers["Authorization"] == f"Basic {credentials}"
+
+
+# W4
+
+
+def test_w4_a_callable_is_asked_for_every_token_request(server):
+    secrets = iter(["first-one", "second-one"])
+    endpoint = endpoint_of(server, ClientSecretPost(lambda: next(secrets)))
+    server.answer_next(*[Answer(200, {"access_token": "t"})] * 2)
+    endpoint(PLAIN)
+    endpoint(PLAIN)
+    sent = [request.params["client_secret"] for request in server.token_requests]
+    assert sent == ["first-one", "second-one"]
+
+
+def test_w4_a_secret_that_was_rotated_meanwhile_is_tried_at_once(server):
+    secrets = iter(["the-old-one", server.client_secret])
+    endpoint_of(server, ClientSecretPost(lambda: next(secrets)))(PLAIN)
+    sent = [request.params["client_secret"] for request in server.token_requests]
+    assert sent == ["the-old-one", server.client_secret]
+
+
+def test_w4_a_secret_that_stays_the_same_is_not_tried_again(server):
+    asked_for = []
+    endpoint = endpoint_of(server, ClientSecretPost(lambda: asked_for.append(1) or "wrong-one"))
+    assert failure_of(endpoint).error == "invalid_client"
+    assert (len(server.token_requests), len(asked_for)) == (1, 2)
+
+
+def test_w4_rotation_is_tried_once_and_only_for_invalid_client(server):
+    secrets = iter("abcdefgh")
+    endpoint = endpoint_of(server, ClientSecretPost(lambda: next(secrets)))
+    server.answer_next(REFUSED, REFUSED)
+    failure_of(endpoint)
+    assert len(server.token_requests) == 2
+    server.answer_next(Answer(401, {"error": "invalid_scope"}))
+    failure_of(endpoint)
+    assert len(server.token_requests) == 3
+
+
+def test_w4_the_endpoint_knows_whether_the_refused_secret_has_changed(server):
+    vault = ["wrong-one"]
+    endpoint = endpoint_of(server, ClientSecretPost(lambda: vault[0]))
+    assert not endpoint.credentials_changed()
+    failure_of(endpoint)
+    assert not endpoint.credentials_changed()
+    vault[0] = server.client_secret
+    assert endpoint.credentials_changed()
+    vault.clear()
+    assert not endpoint.credentials_changed()
+
+
+def test_w4_a_callable_that_raises_is_a_token_error_with_its_cause(server):
+    cause = OSError("the vault is sealed")
+
+    def sealed():
+        raise cause
+
+    error = failure_of(endpoint_of(server, ClientSecretPost(sealed)))
+    assert "client_secret callable raised OSError" in str(error)
+    assert error.__cause__ is cause
+    assert server.token_requests == []
+
+
+# W5
+
+
+@pytest.fixture
+def session():
+    with requests.Session() as session:
+        yield session
+
+
+def test_w5_nothing_of_the_session_reaches_the_token_endpoint(server, session, tmp_path):
+    def must_not_be_called(*args, **kwargs):
+        pytest.fail("the session's hook or auth was used")
+
+    session.headers["X-Api-Key"] = "key"
+    session.params = {"version": "1"}
+    session.cookies.set("sid", "cookie")
+    session.hooks["response"].append(must_not_be_called)
+    session.auth = must_not_be_called
+    endpoint_of(server, session=session)(PLAIN)
+    (sent,) = server.token_requests
+    assert sent.query == ""
+    assert not {"X-Api-Key", "Cookie", "Authorization"} & set(sent.headers)
+
+
+@pytest.mark.parametrize("kind", [ClientSecretPost, ClientSecretBasic])
+def test_w5_no_netrc_entry_reaches_the_token_endpoint(server, tmp_path, monkeypatch, kind):
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login other password other\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    endpoint_of(server, kind(server.client_secret))(PLAIN)
+    assert server.token_requests[0].client_id == server.client_id
+
+
+def test_w5_no_cookie_of_the_token_endpoint_is_kept(server, session):
+    body = {"access_token": "t"}
+    server.answer_next(*[Answer(200, body, {"Set-Cookie": "sid=1; Path=/"})] * 2)
+    endpoint = endpoint_of(server, session=session)
+    endpoint(PLAIN)
+    endpoint(PLAIN)
+    assert len(session.cookies) == 0
+    assert "Cookie" not in server.token_requests[1].headers
+
+
+@pytest.mark.parametrize("where", ["session", "environment"])
+def test_w5_proxies_do_apply(server, session, monkeypatch, where):
+    with LocalAuthorizationServer() as proxy:
+        if where == "session":
+            session.proxies["http"] = proxy.url
+        else:
+            monkeypatch.setenv("HTTP_PROXY", proxy.url)
+            monkeypatch.setenv("http_proxy", proxy.url)
+        proxy.answer_next(Answer(200, {"access_token": "through-the-proxy"}))
+        token = endpoint_of(server, session=session)(PLAIN)
+        assert token.access_token == "through-the-proxy"
+        assert proxy.token_requests[0].path == server.token_endpoint
+    assert server.token_requests == []
+
+
+def test_w5_the_adapter_of_the_session_does_apply(server, session):
+    sent = []
+
+    class Recording(HTTPAdapter):
+        def send(self, request, **kwargs):
+            sent.append(request.url)
+            return super().send(request, **kwargs)
+
+    session.mount(server.url, Recording())
+    endpoint_of(server, session=session)(PLAIN)
+    assert sent == [server.token_endpoint]
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return trustme.CA()
+
+
+@pytest.fixture
+def ca_file(authority, tmp_path):
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    return str(tmp_path / "ca.pem")
+
+
+def test_w5_the_certificate_of_the_token_endpoint_is_verified(authority, session):
+    with TLSAuthorizationServer(authority) as tls:
+        error = failure_of(endpoint_of(tls, session=session))
+        assert "CERTIFICATE_VERIFY_FAILED" in str(error)
+        assert tls.token_requests == []
+
+
+def test_w5_verify_of_the_session_does_apply_whatever_the_environment_says(
+    authority, ca_file, session, monkeypatch
+):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nothing/here.pem")
+    session.verify = ca_file
+    with TLSAuthorizationServer(authority) as tls:
+        assert endpoint_of(tls, session=session)(PLAIN).access_token
+
+
+def test_w5_the_certificates_of_the_environment_do_apply(authority, ca_file, session, monkeypatch):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", ca_file)
+    with TLSAuthorizationServer(authority) as tls:
+        assert endpoint_of(tls, session=session)(PLAIN).access_token
+
+
+def test_w5_the_client_certificate_of_the_session_does_apply(authority, ca_file, session, tmp_path):
+    certificate = authority.issue_cert("client.example").private_key_and_cert_chain_pem
+    certificate.write_to_path(tmp_path / "client.pem")
+    session.verify, session.cert = ca_file, str(tmp_path / "client.pem")
+    with TLSAuthorizationServer(authority, clients=authority) as tls:
+        assert endpoint_of(tls, session=session)(PLAIN).access_token
+        assert tls.handshakes == ["client.example"]
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [(None, None), (Answer(400), Answer(400)), (Answer(503), None)],
+    ids=["tokens", "errors", "a retry"],
+)
+def test_w5_no_idle_connection_is_left_behind(server, session, clock, answers):
+    endpoint = endpoint_of(server, session=session, retries=1)
+    server.answer_next(*answers)
+    for _ in range(2):
+        try:
+            endpoint(PLAIN)
+        except TokenError:
+            continue
+    pools = session.get_adapter(server.url).poolmanager.pools
+    connections = [c for key in pools.keys() for c in list(pools[key].pool.queue) if c]  # noqa: SIM118
+    assert [c for c in connections if c.sock is not None] == []
+    until(lambda: not server._authorization_server._connections)
+    ports = [request.client_port for request in server.token_requests]
+    assert len(set(ports)) == len(ports)
+
+
+def test_w5_a_session_of_ours_is_no_different(server):
+    arguments = (server.token_endpoint, server.client_id, server.client_secret)
+    with ClientCredentialsSession(*arguments, body="form") as session:
+        session.headers["X-Api-Key"] = "key"
+        session.get(server.api_url)
+        assert "X-Api-Key" in server.api_requests[0].headers
+    assert "X-Api-Key" not in server.token_requests[0].headers
+
+
+# W6
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("kind", [ClientSecretPost, ClientSecretBasic])
+@pytest.mark.parametrize("body", ["form", "json"])
+def test_w6_redirects_of_the_token_endpoint_are_never_followed(server, status, kind, body):
+    with LocalAuthorizationServer() as evil:
+        target = {"Location": f"{evil.url}/path?q=1"}
+        server.answer_next(Answer(status, headers=target))
+        error = failure_of(endpoint_of(server, kind(server.client_secret), body=body))
+        assert evil.token_requests == []
+    assert error.status_code == status
+    assert f"redirects to {evil.url}," in str(error)
+    assert "/path" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("location", "named"),
+    [
+        (None, "http://127.0.0.1"),
+        ("/elsewhere", "http://127.0.0.1"),
+        ("//other.example/x", "http://other.example:80"),
+        ("http://[", "nowhere"),
+        ("https://a:99999/", "nowhere"),
+        ("javascript:alert(1)", "nowhere"),
+        (r"https://a.example\@b.example/", "nowhere"),
+    ],
+)
+def test_w6_a_strange_location_is_a_token_error_too(server, location, named):
+    server.answer_next(Answer(302, headers={} if location is None else {"Location": location}))
+    error = failure_of(endpoint_of(server))
+    assert f"redirects to {named}" in str(error)
+
+
+def test_w6_a_redirect_is_not_retried(server, clock):
+    server.answer_next(Answer(307, headers={"Location": "/"}))
+    failure_of(endpoint_of(server, retries=3))
+    assert len(server.token_requests) == 1
+
+
+# W7, S1
+
+
+def test_w7_the_query_of_the_url_is_kept_on_the_wire_and_out_of_errors(server):
+    url = f"{server.token_endpoint}?tenant=1&key=abc%20def"
+    auth = ClientSecretPost("wrong-one")
+    error = failure_of(TokenEndpoint(url, "my-service", auth, body="form"))
+    assert server.token_requests[0].query == "tenant=1&key=abc%20def"
+    assert "tenant" not in str(error)
+    assert "tenant" not in error.request.url + error.response.url + error.response.request.url
+
+
+def test_s1_the_repr_of_an_endpoint_shows_url_and_client_alone():
+    auth = ClientSecretPost("long-secret")
+    endpoint = TokenEndpoint("https://as.example/token?key=k", "me", auth)
+    assert repr(endpoint) == "<TokenEndpoint https://as.example/token 'me'>"
+
+
+# F1
+
+
+def test_f1_every_attempt_is_completed_anew(server, clock):
+    method = ClientSecretJWT("long-secret", ISSUER)
+    server.answer_next(Answer(503), RESET, Answer(200, {"access_token": "t"}))
+    endpoint_of(server, method, retries=2)(PLAIN)
+    sent = [request.params["client_assertion"] for request in server.token_requests]
+    ids = [json.loads(base64.urlsafe_b64decode(s.split(".")[1] + "=="))["jti"] for s in sent]
+    assert len(set(ids)) == 3
+
+
+def test_f1_many_endpoints_share_a_session_without_sharing_anything_else(server, session):
+    with ExitStack() as stack:
+        other = stack.enter_context(LocalAuthorizationServer(client_secret="the-other-one"))
+        endpoints = [endpoint_of(which, session=session) for which in (server, other)]
+        tokens = {endpoint(PLAIN).access_token for endpoint in endpoints}
+    assert len(tokens) == 2

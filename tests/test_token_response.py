@@ -1,0 +1,430 @@
+"""Reading the token endpoint's answer, whatever bytes it is made of."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import threading
+import time
+import tracemalloc
+from urllib.parse import quote_plus
+
+import pytest
+import requests
+from helpers import PATIENCE, token_answer
+from hypothesis import example, given
+from hypothesis import strategies as st
+from raw_server import endpoint_of, failure_of
+
+from clientcreds_requests import Token, TokenError, TokenRequest, TokenTimeout
+from clientcreds_requests.testing import HANG, RESET, Answer
+from clientcreds_requests.token_response import Redactor, read_token
+
+URL = "https://as.example/token"
+SECRET = "s3cr3t: a+b & c=%64"
+MIB = 1024 * 1024
+
+
+def read(body, status=200, **headers):
+    """What an answer is taken for."""
+    response = requests.Response()
+    response.status_code, response.url = status, URL
+    response.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
+    response._content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return read_token(response, URL, 1000.0, Redactor(SECRET))
+
+
+# A1
+
+NO_TOKEN = {
+    "empty": b"",
+    "no JSON": b"access_token=abc&token_type=bearer",
+    "HTML": b"<!doctype html><title>Sign in</title>",
+    "null": b"null",
+    "a string": b'"abc"',
+    "an array": b'["access_token"]',
+    "a number of 5000 digits": b'{"access_token":"abc","expires_in":' + b"9" * 5000 + b"}",
+    "200,000 brackets": b"[" * 200_000 + b"]" * 200_000,
+    "200,000 braces": b'{"a":' * 200_000 + b"1" + b"}" * 200_000,
+    "half an object": b'{"access_token":"ab',
+    "UTF-16": '{"access_token":"abc"}'.encode("utf-16"),
+    "UTF-16 without a BOM": '{"access_token":"abc"}'.encode("utf-16-le"),
+    "not UTF-8": b'{"access_token":"\xff"}',
+    "no access_token": {},
+    "an error": {"access_token": "abc", "error": "invalid_client"},
+    "an error that is an object": {"access_token": "abc", "error": {"code": "x"}},
+    **{
+        f"access_token {value!r}": {"access_token": value}
+        for value in (None, "", 1, True, ["abc"], {"a": "b"})
+    },
+    **{
+        f"access_token {value!a}": {"access_token": value}
+        for value in (
+            "abc\r\nX: y",
+            "abc\n",
+            "abc\0",
+            "a b",
+            " abc",
+            "abc ",
+            "a\tb",
+            "\x7fabc",
+            "abcé",
+            "€",
+            "\ud800",
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("body", NO_TOKEN.values(), ids=NO_TOKEN)
+def test_a1_what_is_no_token_is_a_token_error(body):
+    error = read(body)
+    assert isinstance(error, TokenError)
+    assert (error.status_code, error.retryable) == (200, False)
+    assert str(error).startswith(f"token request to {URL} failed with status 200: ")
+
+
+@pytest.mark.parametrize("status", [100, 199, 301, 400, 401, 403, 404, 500, 501, 503, 599])
+def test_a1_a_token_counts_only_with_status_2xx(status):
+    assert read({"access_token": "abc"}, status).status_code == status
+
+
+@pytest.mark.parametrize("status", [200, 201, 203, 299])
+@pytest.mark.parametrize("token", ["a%2Bb", "v^1.1#i^1#f^0", "00D!AQ4.x", "a==", "~", "x" * 65536])
+def test_a1_any_visible_ascii_is_a_token(status, token):
+    assert read({"access_token": token}, status).access_token == token
+
+
+@pytest.mark.parametrize("error", [None, "", False, 0, []])
+def test_a1_an_empty_error_is_none(error):
+    assert read({"access_token": "abc", "error": error}).access_token == "abc"
+
+
+def test_a1_a_byte_order_mark_is_stepped_over():
+    assert read(b'\xef\xbb\xbf{"access_token":"abc"}').access_token == "abc"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+MEMBERS = ("access_token", "error", "error_description", "error_uri", "expires_in", "response")
+MEMBERS = (*MEMBERS, "scope", "token_type", "message", "code")
+
+
+@given(
+    st.dictionaries(st.sampled_from(MEMBERS), JSON) | JSON | st.binary(),
+    st.integers(200, 599),
+    st.text(st.characters(max_codepoint=255)),
+)
+@example({"response": {"errors": [1]}}, 400, "")
+@example({"response": {"errors": []}}, 400, "")
+@example({}, 302, "http://[")
+def test_a1_no_other_exception_escapes_whatever_arrives(body, status, text):
+    outcome = read(body, status, Location=text, Retry_After=text)
+    assert isinstance(outcome, (Token, TokenError))
+
+
+# A1 and A5, on the wire
+
+
+def raw(head: bytes, *parts: bytes) -> tuple[bytes, ...]:
+    return b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n", *parts
+
+
+BOMB = gzip.compress(b" " * 200 * MIB, 9)
+BROKEN = {
+    "a closed socket": b"",
+    "a reset": RESET,
+    "no HTTP": b"\x16\x03\x01\x02\x00 SSH-2.0 nonsense\r\n\r\n",
+    "half a body": raw(b"Content-Length: 100", b'{"access_token":'),
+    "half a chunk": raw(b"Transfer-Encoding: chunked", b'ff\r\n{"access_token":'),
+    "a chunk that is none": raw(b"Transfer-Encoding: chunked", b"nonsense\r\n\r\n"),
+    "200 header fields": raw(b"\r\n".join(b"X-%d: y" % n for n in range(200))),
+    "a line of 100 KB": raw(b"X: " + b"y" * 100_000),
+}
+UNREADABLE = {
+    "10 MB": Answer(200, b" " * 10 * MIB),
+    "one byte more than 1 MiB": Answer(200, b" " * (MIB + 1)),
+    "a gzip bomb": Answer(200, BOMB, {"Content-Encoding": "gzip"}),
+    "gzip that is none": Answer(200, b"nonsense", {"Content-Encoding": "gzip"}),
+}
+
+
+@pytest.mark.parametrize("answer", BROKEN.values(), ids=BROKEN)
+def test_a1_an_answer_that_breaks_off_is_a_token_error_and_the_next_call_asks_again(server, answer):
+    server.answer_next(answer)
+    endpoint = endpoint_of(server)
+    error = failure_of(endpoint)
+    assert isinstance(error, requests.ConnectionError)
+    assert error.retryable
+    assert isinstance(error.__cause__, requests.ConnectionError)
+    assert endpoint(TokenRequest()).access_token
+
+
+def test_a1_an_answer_that_ends_in_its_head_is_a_token_error(server):
+    server.answer_next(b"HTTP/1.1 200 OK\r\nContent-Le")
+    assert failure_of(endpoint_of(server)).status_code == 200
+
+
+@pytest.mark.parametrize("answer", UNREADABLE.values(), ids=UNREADABLE)
+def test_a5_an_answer_beyond_1_mib_is_a_token_error_with_its_status(server, answer):
+    server.answer_next(answer)
+    error = failure_of(endpoint_of(server))
+    assert not error.retryable
+    assert error.__cause__ is not None
+    assert error.status_code == 200
+
+
+def test_a5_an_answer_of_1_mib_is_read(server):
+    body = json.dumps({"access_token": "abc"}).encode()
+    server.answer_next(Answer(200, body.ljust(MIB)))
+    assert endpoint_of(server)(TokenRequest()).access_token == "abc"
+
+
+def test_a5_a_gzip_bomb_does_not_fill_the_memory(server):
+    server.answer_next(UNREADABLE["a gzip bomb"])
+    endpoint = endpoint_of(server)
+    tracemalloc.start()
+    try:
+        failure_of(endpoint)
+        assert tracemalloc.get_traced_memory()[1] < 20 * MIB
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("size", [1, 7, 100_000], ids="in pieces of {}".format)
+def test_a5_a_compressed_answer_is_read_though_none_was_asked_for(server, size):
+    body = gzip.compress(json.dumps(token_answer("abc")).encode())
+    pieces = [body[at : at + size] for at in range(0, len(body), size)]
+    server.answer_next(raw(b"Content-Encoding: gzip\r\nContent-Length: %d" % len(body), *pieces))
+    assert endpoint_of(server)(TokenRequest()).access_token == "abc"
+
+
+class Drip:
+    """An answer that begins and then comes drop by drop, for six seconds or until nobody cares."""
+
+    def __init__(self, head: bytes, drop: bytes = b"x") -> None:
+        self.head, self.drop = head, drop
+
+    def __iter__(self):
+        yield self.head
+        end = time.monotonic() + 6
+        while time.monotonic() < end:
+            time.sleep(0.1)
+            yield self.drop
+
+
+DRIPS = {
+    "the body": Drip(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"),
+    "the body, before it is closed": Drip(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\nConnection: close\r\n\r\n"
+    ),
+    "the body, to its end": Drip(b"HTTP/1.1 200 OK\r\n\r\n"),
+    "chunks": Drip(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+    "the head of a chunk": Drip(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;"),
+}
+
+
+@pytest.mark.parametrize("drip", DRIPS.values(), ids=DRIPS)
+def test_a5_a_body_that_drips_is_given_up_at_the_deadline(server, drip):
+    server.answer_next(drip)
+    endpoint = endpoint_of(server, deadline=0.5)
+    started = time.monotonic()
+    assert isinstance(failure_of(endpoint), TokenTimeout)
+    assert time.monotonic() - started < 3
+
+
+def test_a5_a_body_that_stalls_just_before_the_deadline_is_given_up_at_the_deadline(server):
+    given_up = threading.Event()
+
+    def stall(request):
+        yield b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\nConnection: close\r\n\r\n"
+        given_up.wait(1.8)
+        yield b"x"
+        given_up.wait(PATIENCE)
+
+    server.answer_next(stall)
+    endpoint = endpoint_of(server, deadline=2)
+    started = time.monotonic()
+    assert isinstance(failure_of(endpoint), TokenTimeout)
+    given_up.set()
+    assert time.monotonic() - started < 3.2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [HANG, Drip(b"HTTP/1.1 200 OK\r\nX-Slow: "), Drip(b"HTTP/1.1 ")],
+    ids=["nothing at all", "header fields", "the status line"],
+)
+def test_a5_no_caller_waits_longer_for_an_answer_that_does_not_begin(server, make_auth, answer):
+    server.answer_next(answer)
+    auth = make_auth(deadline=1.5, retries=0)
+    started = time.monotonic()
+    assert isinstance(failure_of(lambda _: auth.get_token()), TokenTimeout)
+    assert time.monotonic() - started < 5
+    assert auth.get_token().access_token
+
+
+# A6
+
+SHAPES = {
+    "RFC 6749": ({"error": "c", "error_description": "d"}, "c", "d"),
+    "code alone": ({"error": "c"}, "c", None),
+    "Okta": ({"errorCode": "c", "errorSummary": "d"}, "c", "d"),
+    "KPN": ({"ErrorCode": "c", "Error": "d"}, "c", None),
+    "UPS": ({"response": {"errors": [{"code": "c", "message": "d"}]}}, "c", "d"),
+    "Google": ({"error": {"status": "c", "code": 403, "message": "d"}}, "c", "d"),
+    "a message": ({"message": "d", "code": "c"}, "c", "d"),
+    "problem": ({"type": "about:blank", "title": "d", "status": 400}, None, "d"),
+    "FastAPI": ({"detail": [{"loc": ["body"]}]}, None, None),
+    "an array": ({"error": ["c"]}, None, None),
+    "a number": ({"error": 400, "error_description": 1}, None, None),
+    "empty": ({"error": "", "error_description": ""}, None, None),
+    "errors without an object": ({"response": {"errors": ["c"]}}, None, None),
+    "no errors": ({"response": {"errors": []}}, None, None),
+    "no JSON": (b"<html>", None, None),
+}
+
+
+@pytest.mark.parametrize(("body", "code", "description"), SHAPES.values(), ids=SHAPES)
+def test_a6_the_errors_of_all_kinds_of_servers_become_attributes(body, code, description):
+    error = read(body, 400)
+    assert (error.error, error.error_description) == (code, description)
+    assert error.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("uri", "kept"),
+    [
+        ("https://as.example/e?x=1", "https://as.example/e?x=1"),
+        ("http://as.example", "http://as.example"),
+        ("javascript:alert(1)", None),
+        ("https://as.example/ x", None),
+        ("https://as.example/\r\nX: y", None),
+        (["https://as.example"], None),
+        ("https://" + "x" * 1000, "https://" + "x" * 292 + "..."),
+    ],
+)
+def test_a6_an_error_uri_is_kept_when_it_is_a_web_page(uri, kept):
+    assert read({"error": "c", "error_uri": uri}, 400).error_uri == kept
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("0", 0),
+        ("120", 120),
+        (" 7 ", 7),
+        ("Fri, 15 Jan 2027 08:01:40 GMT", 100),
+        ("Fri, 15 Jan 2027 07:00:00 GMT", 0),
+        ("9999999999", 9999999999),
+        ("9" * 5000, None),
+        ("soon", None),
+        ("-1", None),
+        ("1.5", None),
+        ("", None),
+        ("٣", None),
+        ("Fri, 99 Jan 2027 08:01:40 GMT", None),
+    ],
+)
+def test_a6_retry_after_and_the_status_become_attributes(clock, value, seconds):
+    error = read(b"", 429, Retry_After=value)
+    assert (error.retry_after, error.status_code, error.retryable) == (seconds, 429, True)
+
+
+@pytest.mark.parametrize(
+    ("status", "retryable"),
+    [*((s, True) for s in (429, 500, 502, 503, 504)), *((s, False) for s in (400, 401, 408, 501))],
+)
+def test_a6_retryable_says_whether_the_same_request_may_succeed_later(status, retryable):
+    assert read(b"", status).retryable is retryable
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "hint"),
+    [
+        ({"error": "invalid_client"}, 401, "check client_id, client_secret and client_auth"),
+        ({"error": "invalid_target"}, 400, "check resources and audience"),
+        (b"", 401, "check client_id"),
+        (b"", 404, "check the URL"),
+    ],
+)
+def test_a6_the_message_says_what_to_do_about_it(body, status, hint):
+    assert f"({hint}" in str(read(body, status))
+
+
+HOSTILE = "a\r\nERROR forged\x1b[31m\u202e\x00" + "x" * MIB
+
+
+@pytest.mark.parametrize("member", ["error", "error_description", "message", "error_uri"])
+def test_a6_the_message_is_one_bounded_line(member):
+    error = read({member: HOSTILE}, 400)
+    for text in (str(error), error.error or "", error.error_description or ""):
+        assert text.isprintable()
+        assert len(text) < 600
+
+
+def test_a6_the_message_has_nothing_of_a_raw_body():
+    assert "Sign in" not in str(read(NO_TOKEN["HTML"])) + str(read(NO_TOKEN["HTML"], 500))
+
+
+# S1
+
+ECHOES = {
+    "error": {"error": SECRET},
+    "error_description": {"error": "c", "error_description": f"no client with {SECRET}"},
+    "error_uri": {"error": "c", "error_uri": "https://as.example/?" + "long-secret"},
+    "nested": {"error": {"message": SECRET}},
+    "token_type": {"access_token": "abc", "token_type": SECRET},
+    "anywhere": {"you": {"sent": [SECRET]}},
+    "escaped": {"you": "sent “" + SECRET + "”"},
+}
+
+
+@pytest.mark.parametrize("status", [200, 400])
+@pytest.mark.parametrize("body", ECHOES.values(), ids=ECHOES)
+def test_s1_a_secret_in_the_answer_is_redacted(body, status):
+    error = read(body, status)
+    assert isinstance(error, TokenError)
+    texts = (str(error), error.error, error.error_description, error.response.text)
+    assert SECRET not in " ".join(text or "" for text in texts)
+
+
+@pytest.mark.parametrize("body", ["form", "json"])
+def test_s1_a_secret_is_redacted_however_the_answer_repeats_it(server, body):
+    server.client_secret = secret = 'sé"cr\\et & more'
+    server.answer_next(lambda request: Answer(400, request.body, {"Content-Type": "text/plain"}))
+    text = failure_of(endpoint_of(server, body=body)).response.text
+    assert "client_id" in text
+    for form in (secret, json.dumps(secret)[1:-1], quote_plus(secret)):
+        assert form not in text
+
+
+def test_s1_a_secret_in_the_head_of_the_answer_is_redacted(server):
+    head = f"HTTP/1.1 400 {SECRET}\r\nX-Echo: {SECRET}\r\nContent-Length: 0\r\n\r\n"
+    server.answer_next(head.encode())
+    response = failure_of(endpoint_of(server)).response
+    assert SECRET not in f"{response.reason} {response.headers}"
+
+
+def test_s1_a_long_secret_is_redacted_before_a_text_is_cut():
+    text = "x" * 290 + SECRET
+    assert Redactor(SECRET).line(text) == "x" * 290 + "[redacted]"
+
+
+def test_s1_of_two_secrets_the_longer_one_is_redacted_whole():
+    assert Redactor("secret", "secret-and-more")("a secret-and-more") == "a [redacted]"
+
+
+def test_s1_a_secret_that_may_be_part_of_a_word_is_left_in():
+    assert Redactor("", "fail")("failed") == "failed"
+
+
+def test_s1_the_response_of_an_error_carries_neither_request_nor_token():
+    error = read({"access_token": "abc\n", "scope": "x"})
+    assert error.response.content == b""
+    assert error.response.request is error.request
+    assert (error.request.method, error.request.url, error.request.body) == ("POST", URL, None)
+    assert not error.request.headers
