@@ -1,0 +1,93 @@
+"""django-oauth-toolkit's authorization server and protected resource, on Django and sqlite.
+
+Facts, each seen by experiment with django-oauth-toolkit 3.4.1, oauthlib 4.0.1 and Django 5.2:
+- It reads forms alone: a JSON token request is 400 `unsupported_grant_type`.
+- client_secret_post and client_secret_basic both work out of the box.
+- Basic: the pair is split at the first colon, then both halves are form-decoded: `%20` and `+` are
+  both a space, and a raw secret with a `+` in it is refused.
+- Secrets are stored hashed (PBKDF2), so a token request takes some 0.2 s.
+- A wrong secret or id is 401 `invalid_client` with a *Bearer* challenge, however it came.
+- An unknown scope is 400 `invalid_scope`, and so is an empty one. Asked for none, it grants all.
+- `resource` (RFC 8707) may be repeated; the API says 401 `invalid_token` to a token for another
+  resource. One without an authority (a URN) is 400 `invalid_target`, JSON labelled `text/html`.
+- The API says `Bearer error="invalid_token",error_description="...",resource_metadata="..."` (no
+  space after the commas, an empty body) to a token that is expired or revoked. That takes
+  `advertise_metadata=True`, new in 3.4, and its URLs; without it the answer is a bare 403.
+- This grant works over http without OAUTHLIB_INSECURE_TRANSPORT.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import django
+from django.conf import settings
+from django.core.management import call_command
+from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
+from django.core.wsgi import get_wsgi_application
+from django.http import HttpRequest, HttpResponse
+from django.urls import include, path
+from loopback import CLIENT_ID, CLIENT_SECRET, LIFETIME, SCOPES, Counting, run
+
+folder = tempfile.TemporaryDirectory()
+settings.configure(
+    ALLOWED_HOSTS=["127.0.0.1"],
+    DATABASES={
+        "default": {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": Path(folder.name, "db.sqlite3"),
+            # Threads that write take turns instead of failing with "database is locked".
+            "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 20},
+        }
+    },
+    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "oauth2_provider"],
+    MIDDLEWARE=["django.middleware.common.CommonMiddleware"],
+    OAUTH2_PROVIDER={"ACCESS_TOKEN_EXPIRE_SECONDS": LIFETIME, "SCOPES": SCOPES},
+    ROOT_URLCONF=__name__,
+    SECRET_KEY="of no use outside this process",
+    USE_TZ=True,
+)
+django.setup()
+
+# These read the settings when they are imported.
+from oauth2_provider.decorators import protected_resource  # noqa: E402
+from oauth2_provider.models import Application  # noqa: E402
+from oauth2_provider.urls import metadata_urlpatterns  # noqa: E402
+from oauth2_provider.views import RevokeTokenView, TokenView  # noqa: E402
+
+
+class QuietHandler(WSGIRequestHandler):
+    def log_message(self, *_args: object) -> None:
+        pass
+
+
+@protected_resource(advertise_metadata=True)
+def api(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(request.body)
+
+
+urlpatterns = [
+    path("token", TokenView.as_view()),
+    path("revoke", RevokeTokenView.as_view()),
+    path("api", api),
+    path("", include((metadata_urlpatterns, "oauth2_provider"))),
+]
+
+
+def main() -> None:
+    call_command("migrate", verbosity=0)
+    Application.objects.create(
+        client_id=CLIENT_ID,
+        client_secret=CLIENT_SECRET,
+        client_type=Application.CLIENT_CONFIDENTIAL,
+        authorization_grant_type=Application.GRANT_CLIENT_CREDENTIALS,
+    )
+    server = ThreadedWSGIServer(("127.0.0.1", 0), QuietHandler)
+    server.set_app(Counting(get_wsgi_application()))
+    run(server)
+
+
+if __name__ == "__main__":
+    with folder:
+        main()
