@@ -52,7 +52,7 @@ def namespace(server, monkeypatch, tmp_path):
         "url": url,
         "client_id": client_id,
         "secret": secret,
-        "sign": lambda claims: "signed",
+        "sign": lambda _: "signed",
         "auth": clientcreds_requests.ClientCredentialsAuth(url, client_id, secret),
     }
 
