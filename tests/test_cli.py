@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from clientcreds_requests import cli
-from clientcreds_requests.cli import Screen, main, show
+from clientcreds_requests.cli import main
+from clientcreds_requests.demo import Screen, show
 
 RUN = (sys.executable, "-m", "clientcreds_requests")
 

@@ -11,12 +11,12 @@ import threading
 
 import pytest
 
-from clientcreds_requests import cli, demo
+from clientcreds_requests import cli
 from clientcreds_requests.cli import main
-from clientcreds_requests.demo import Demo
+from clientcreds_requests.demo import Demo, play
 from clientcreds_requests.testing import RESET, Answer, LocalAuthorizationServer
 
-RUN = (sys.executable, "-m", "clientcreds_requests", "demo", "--seconds", "2")
+RUN = (sys.executable, "-m", "clientcreds_requests", "demo", "--seconds", "4")
 CONTROL = re.compile(r"[^\n -\x7e]")
 
 
@@ -94,7 +94,7 @@ def test_a_server_that_gives_no_token_ends_the_demo_early_with_status_1(monkeypa
         __enter__ = start
 
     monkeypatch.setattr(cli, "LocalAuthorizationServer", Refusing)
-    monkeypatch.setattr(demo, "PATIENCE", 0.5)
+    monkeypatch.setattr(play, "PATIENCE", 0.5)
     assert main(["demo", "--seconds", "2"]) == 1
     captured = capsys.readouterr()
     shown = " ".join(captured.out.split())
