@@ -66,7 +66,7 @@ def test_a_promise_that_is_broken_is_a_reason(background):
 
     server = Careless()
     server.api_answer_next(Answer(500), RESET)
-    figures = Demo(server, Silence(), 0.05).run()
+    figures = Demo(server, Silence(), 0.3).run()
     cold, together, failed = figures["reasons"]
     assert not figures["ok"]
     assert cold == "the cold start took 2 token requests"
@@ -81,7 +81,7 @@ def test_a_call_that_one_side_did_not_count_is_a_reason():
         def api_requests(self):
             return super().api_requests[1:]
 
-    figures = Demo(Forgetful(), Silence(), 0.05).run()
+    figures = Demo(Forgetful(), Silence(), 0.3).run()
     assert figures["reasons"] == ["the server and the callers did not count the same calls"]
 
 
