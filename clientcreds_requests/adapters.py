@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 import re
 import ssl
@@ -17,24 +18,29 @@ from urllib3.exceptions import MaxRetryError
 from urllib3.response import BaseHTTPResponse
 
 from .bodies import read_body
+from .tokens import Moment
 
 #: Statuses after which the same token request may succeed a moment later.
 RETRY_STATUSES = frozenset({429, 500, 502, 503, 504})
 
-#: The longest Retry-After, in seconds, that is waited for; beyond it the caller hears at once.
+#: The longest wait for another attempt, in seconds; after a longer Retry-After there is none.
 MAX_WAIT = 5.0
 
 #: The most bytes of an answer that are read.
 MAX_BODY = 1024 * 1024
 
 
-def _policy(retries: int) -> Retry:
+def _policy(retries: int | Retry) -> Retry:
+    if isinstance(retries, Retry):
+        # urllib3 retries no POST unless it is told to.
+        return retries.new(allowed_methods=None)
     return Retry(
         retries,
         allowed_methods=None,
         status_forcelist=RETRY_STATUSES,
         backoff_factor=0.25,
         backoff_jitter=0.25,
+        backoff_max=MAX_WAIT,
         raise_on_status=False,
     )
 
@@ -49,8 +55,8 @@ class TokenPost(requests.PreparedRequest):
     :param final: statuses that are an answer this time, though they may be retried in general.
     """
 
-    #: When the latest attempt began, in seconds since the epoch.
-    sent_at: float
+    #: When the latest attempt began.
+    sent_at: Moment
 
     def __init__(
         self,
@@ -71,7 +77,7 @@ class TokenPost(requests.PreparedRequest):
         self.prepare_headers(headers)
         self.prepare_cookies({})
         self.prepare_body(body, None)
-        self.sent_at = time.time()
+        self.sent_at = Moment.now()
 
 
 class RetryAdapter(BaseAdapter):
@@ -88,7 +94,7 @@ class RetryAdapter(BaseAdapter):
     def __init__(self, below: Callable[[str], BaseAdapter], retries: int | Retry) -> None:
         super().__init__()
         self._below = below
-        self.max_retries = retries if isinstance(retries, Retry) else _policy(retries)
+        self.max_retries = _policy(retries)
         self._statuses = frozenset(self.max_retries.status_forcelist or RETRY_STATUSES)
 
     def close(self) -> None:
@@ -118,7 +124,7 @@ class RetryAdapter(BaseAdapter):
         try:
             return self._send(apart, request, timeout, settings)
         finally:
-            apart.close()
+            HTTPAdapter.close(apart)  # a subclass may close more than is the twin's
 
     def _send(
         self, adapter: BaseAdapter, request: TokenPost, timeout: Any, settings: dict[str, Any]
@@ -150,10 +156,11 @@ def _with_connections_of_its_own(adapter: HTTPAdapter) -> HTTPAdapter:
     closed by the server, for an API call to trip over.
     """
     twin = object.__new__(type(adapter))
-    twin.__dict__.update(adapter.__dict__)  # what a subclass added stays, unlike in a pickle
-    twin.__setstate__(adapter.__getstate__())  # makes new pools, by the subclass's own method
-    twin.poolmanager.connection_pool_kw = dict(adapter.poolmanager.connection_pool_kw)
-    twin.poolmanager.pool_classes_by_scheme = adapter.poolmanager.pool_classes_by_scheme
+    twin.__dict__.update(adapter.__dict__)
+    twin.poolmanager = copy.copy(adapter.poolmanager)
+    twin.poolmanager.pools = type(adapter.poolmanager.pools)(1)
+    twin.proxy_manager = {}
+    twin.max_retries = Retry(0, read=False)  # one policy of retries is enough
     return twin
 
 
@@ -188,7 +195,7 @@ def is_transient(error: Exception) -> bool:
 def _pause(policy: Retry, response: requests.Response | None, until: float) -> bool:
     """Sleep before the next attempt; False, at once, when it would come too late."""
     # urllib3 makes the first retry at once: a fleet would come back all together.
-    wait = policy.get_backoff_time() or random.uniform(0, policy.backoff_jitter)
+    wait = policy.get_backoff_time() or random.uniform(0.05, 0.25)
     if response is not None and policy.respect_retry_after_header:
         wait = max(wait, retry_after(response) or 0)
     if wait > MAX_WAIT or time.monotonic() + wait >= until:

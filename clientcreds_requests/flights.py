@@ -23,20 +23,25 @@ class Flight:
 
     A thread of its own sees to it that no caller waits longer than it wants to, whatever the
     network does, and that an interrupted caller strands nobody.
-
-    :param replaces: is it made because a token was refused?
     """
 
     __slots__ = ("_worker", "future", "landed", "replaces", "started")
 
-    def __init__(self, *, replaces: bool) -> None:
+    def __init__(self) -> None:
         self.future: Future[Token] = Future()
         self.future.set_running_or_notify_cancel()  # whoever holds it cannot cancel it
         #: Has the outcome been taken note of? Guarded by the manager's lock.
         self.landed = False
-        self.replaces = replaces
+        #: Is it made because a token was refused?
+        self.replaces = False
         self.started = time.monotonic()
         self._worker: threading.Thread | None = None
+
+    @property
+    def launched(self) -> bool:
+        """Is there a thread that makes it, or has it ended?"""
+        worker = self._worker
+        return self.future.done() or (worker is not None and worker.ident is not None)
 
     def launch(
         self,
@@ -59,11 +64,11 @@ class Flight:
         worker = threading.Thread(target=fly, name="clientcreds-requests", daemon=True)
         try:
             if not sys.is_finalizing():  # start() might wait for ever then
-                worker.start()
                 self._worker = worker
+                worker.start()
                 return
         except RuntimeError:  # the interpreter is shutting down, or it has no threads
-            pass
+            self._worker = None
         if needed:
             fly()
         else:

@@ -33,9 +33,10 @@ if hasattr(os, "register_at_fork"):
 def drop_connections(session: requests.Session) -> None:
     """Close a session's pooled connections, in a child: the parent goes on using them.
 
-    Closing takes no lock, since a thread that the child does not have may have held it, and
+    Locks are made anew, since a thread that the child does not have may have held them. Closing
     sends nothing: the parent's connections stay whole.
     """
+    session.cookies._cookies_lock = threading.RLock()
     for adapter in session.adapters.values():
         if isinstance(adapter, HTTPAdapter):
             for manager in (adapter.poolmanager, *adapter.proxy_manager.values()):
@@ -50,7 +51,8 @@ def _empty(pool: Any) -> None:
         return
     connections = list(queue.queue)
     queue.__init__(queue.maxsize)
-    for connection in connections:
+    for _ in range(queue.maxsize):
         queue.put_nowait(None)  # as urllib3 marks a place that is free
+    for connection in connections:
         if connection is not None:
             connection.close()

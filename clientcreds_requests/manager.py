@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import logging
+import math
 import random
 import threading
 import time
@@ -54,8 +54,9 @@ class TokenManager:
         self._fetch = fetch
         self._credentials_changed = credentials_changed
         self._entries: dict[TokenRequest, Entry] = {}
-        # Guards the entries. It is never held during I/O, a callback, a wait or a log call.
-        self._lock = threading.Lock()
+        # Guards the entries. It is never held during I/O, a callback, a wait or a log call. Only
+        # a signal handler or a finalizer can find it held by its own thread; see _obtain().
+        self._lock = threading.RLock()
         self._warned = False
         reset_in_child(self, TokenManager._begin_anew)
 
@@ -117,15 +118,22 @@ class TokenManager:
         return entry.error if entry is not None else None
 
     def _obtain(self, request: TokenRequest, insist: bool) -> Token:
+        if self._lock._is_owned():  # type: ignore[attr-defined]
+            return self._fetch(request)  # what broke in cannot wait for what it interrupts
         give_up = time.monotonic() + self.deadline
         while True:
-            entry, token, flight, starts = self._board(request, insist)
-            if flight is not None and starts:
-                flight.launch(
-                    functools.partial(self._fetch, request),
-                    functools.partial(self._land, entry, flight),
-                    needed=token is None,
-                )
+            mine = Flight()
+            try:
+                entry, token, flight = self._board(request, insist, mine)
+                if flight is mine:
+                    mine.launch(
+                        functools.partial(self._fetch, request),
+                        functools.partial(self._land, entry, mine),
+                        needed=token is None,
+                    )
+            except BaseException:  # interrupted: nobody shall wait for what never began
+                self._give_up_unlaunched(request, mine)
+                raise
             if token is not None:
                 return token
             if flight is None:
@@ -143,33 +151,39 @@ class TokenManager:
                     return held
             if isinstance(outcome, TokenError):
                 raise _own(outcome) from outcome
-            if starts and outcome is not None and not isinstance(outcome, NotFlown):
+            if flight is mine and outcome is not None and not isinstance(outcome, NotFlown):
                 raise outcome  # an interrupt, meant for this caller; the others ask again
 
     def _board(
-        self, request: TokenRequest, insist: bool
-    ) -> tuple[Entry, Token | None, Flight | None, bool]:
-        """One look at an entry under the lock, and a new flight if it is time for one.
+        self, request: TokenRequest, insist: bool, mine: Flight
+    ) -> tuple[Entry, Token | None, Flight | None]:
+        """One look at an entry under the lock.
 
-        :return: the entry; a token to go on with at once; else the flight to wait for, or None
-            while the endpoint is left alone; is the flight this caller's to launch?
+        :param mine: becomes the flight, if there is none and it is time for one.
+        :return: the entry; a token to go on with at once; and the flight, which is to be launched
+            if it is the caller's, and None while the endpoint is left alone.
         """
         with self._lock:
             entry = self._entries.setdefault(request, Entry())
             token = entry.fresh_token()
             if token is not None:
-                return entry, token, None, False
+                return entry, token, None
             token = entry.unexpired_token()
             if token is not None and not self.is_usable(token) and (insist or not entry.error):
                 # Inside the leeway a token serves only while the endpoint is known to fail.
                 token = None
             paused = time.monotonic() < entry.paused_until and (token is not None or not insist)
-            starts = entry.flight is None and not paused
-            if starts:
-                entry.flight = Flight(replaces=entry.refused)
+            if entry.flight is None and not paused:
+                mine.replaces = entry.refused
+                entry.flight = mine
                 if token is not None:
                     entry.stay_fresh(self.leeway)
-            return entry, token, entry.flight, starts
+            return entry, token, entry.flight
+
+    def _give_up_unlaunched(self, request: TokenRequest, flight: Flight) -> None:
+        entry = self._entries.get(request)
+        if entry is not None and entry.flight is flight and not flight.launched:
+            self._land(entry, flight, NotFlown())
 
     def _may_ask_again(self, error: TokenError) -> bool:
         return error.error == "invalid_client" and self._credentials_changed()
@@ -200,15 +214,16 @@ class TokenManager:
                 entry.flight = None
             if isinstance(outcome, Token):
                 entry.keep(outcome, self._margin(outcome), replaces=flight.replaces)
-            elif isinstance(outcome, TokenError):
-                entry.note_failure(outcome)
+            else:
+                if isinstance(outcome, TokenError):
+                    entry.note_failure(outcome)
                 entry.stay_fresh(self.leeway, entry.paused_until)
             held = entry.unexpired_token()
         if isinstance(outcome, Token):
             self._warn_if_brief(outcome)
             flight.future.set_result(outcome)
             return
-        if held is not None:
+        if held is not None and isinstance(outcome, TokenError):
             left = held.seconds_left()
             logger.warning(
                 "token %s serves %.0f s more; renewal: %s", held.fingerprint, left, outcome
@@ -218,12 +233,15 @@ class TokenManager:
     def _margin(self, token: Token) -> float:
         """Seconds before its expiry from which a token is due."""
         left = token.seconds_left()
+        usable = left - self.leeway
         ahead = min(300.0, left / 4) if self.renew_ahead is None else self.renew_ahead
-        if ahead <= self.leeway:
-            if self.renew_ahead is not None or left <= self.leeway:
-                return self.leeway
+        if self.renew_ahead is None and ahead <= self.leeway:
             # A quarter that lies inside the leeway would come too late to spare anyone the wait.
-            ahead = self.leeway + (left - self.leeway) / 4
+            ahead = self.leeway + usable / 4
+        if usable <= 0 or usable == math.inf or ahead <= self.leeway:
+            return self.leeway
+        # A token that is due from its first moment on would be renewed without end.
+        ahead = min(ahead, left - usable / 10)
         # A little later at random, so that a fleet which started together drifts apart.
         return ahead - (ahead - self.leeway) * random.uniform(0, 0.2)
 
@@ -238,7 +256,7 @@ class TokenManager:
 
     def _begin_anew(self) -> None:
         """In a forked child: the threads that hold the lock or land a flight are not here."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         for entry in self._entries.values():
             entry.flight = None
             if entry.token is not None:
@@ -247,4 +265,7 @@ class TokenManager:
 
 def _own(error: TokenError) -> TokenError:
     """An exception of the caller's own: one raised by many threads would mix their tracebacks."""
-    return copy.copy(error)
+    own = type(error).__new__(type(error))
+    TokenError.__init__(own, str(error))  # whatever a subclass asks for
+    own.__dict__.update(error.__dict__)
+    return own

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Mapping
 from datetime import timedelta
@@ -45,11 +46,11 @@ class Replay:
 
     def __call__(self, response: requests.Response, **settings: Any) -> requests.Response:
         """Return the response, or the answer to the request sent again."""
-        if response.status_code != 401:
+        if response.status_code != 401 or response.history:
             return response
         request = response.request
         # Without our token it went to somewhere that must not see it: a redirect's target.
-        if request.headers.get("Authorization") != self.token.authorization:
+        if not self._has_a_token_of_ours(request):
             return response
         if not _is_about_the_token(response):
             return response
@@ -61,6 +62,18 @@ class Replay:
             return response
         return _send_again(response, Replay(self._manager, self._request, token), settings)
 
+    def __deepcopy__(self, _memo: object) -> Replay:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A response is pickled with its request, which is not sent again from there.
+        return functools.partial, (pass_through,)
+
+    def _has_a_token_of_ours(self, request: requests.PreparedRequest) -> bool:
+        # Its own, or the one that another thread, sending the same object, has just put there.
+        tokens = [self.token, *(h.token for h in request.hooks["response"] if type(h) is Replay)]
+        return request.headers.get("Authorization") in [token.authorization for token in tokens]
+
     def _new_token(self, response: requests.Response) -> Token:
         try:
             return self._manager.get_token(self._request)
@@ -71,6 +84,11 @@ class Replay:
             response.request.hooks = default_hooks()  # ours hold the token
             error.__context__ = requests.HTTPError("401, and no new token", response=response)
             raise
+
+
+def pass_through(response: requests.Response, **_settings: Any) -> requests.Response:
+    """What is left of the hook in a pickle or a copy."""
+    return response
 
 
 def _is_about_the_token(response: requests.Response) -> bool:
@@ -85,6 +103,9 @@ def _is_about_the_token(response: requests.Response) -> bool:
 def _send_again(
     response: requests.Response, hook: Replay, settings: Mapping[str, Any]
 ) -> requests.Response:
+    adapter = getattr(response, "connection", None)
+    if adapter is None:  # made up by an adapter that does not say who it is
+        return response
     request = response.request
     # The history keeps what was refused; redirects go on from the request itself.
     response.request = request.copy()
@@ -95,7 +116,7 @@ def _send_again(
     _take_cookies(request, response)
     _drain(response)
     started = time.perf_counter()
-    answer: requests.Response = response.connection.send(request, **settings)
+    answer: requests.Response = adapter.send(request, **settings)
     answer.elapsed = timedelta(seconds=time.perf_counter() - started)
     answer.history = [*response.history, response]
     return answer

@@ -13,7 +13,7 @@ from .adapters import RETRY_STATUSES, retry_after
 from .exceptions import TokenError
 from .origins import origin, without_query
 from .redaction import Redactor, bare_response
-from .tokens import Token
+from .tokens import Moment, Token
 
 # What to do about it: servers' own descriptions seldom say.
 _HINTS: dict[str | int, str] = {
@@ -35,13 +35,13 @@ _DESCRIPTION_MEMBERS = ("error_description", "errorSummary", "message", "detail"
 
 
 def read_token(
-    response: requests.Response, url: str, sent_at: float, redact: Redactor
+    response: requests.Response, url: str, sent_at: Moment, redact: Redactor
 ) -> Token | TokenError:
     """The token in an answer, or the error it is, whatever bytes arrived.
 
     :param response: the answer, its body read.
     :param url: of the token endpoint.
-    :param sent_at: when the request was sent, in seconds since the epoch.
+    :param sent_at: when the request was sent.
     :param redact: knows the secrets that were sent.
     """
     status = response.status_code

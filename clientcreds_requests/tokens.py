@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from .arguments import strings, text
@@ -141,6 +141,18 @@ def _extra_params(
     return tuple(sorted((name, value) for name, value in params.items() if value))
 
 
+class Moment(NamedTuple):
+    """A moment on the wall clock (seconds since the epoch) and on the monotonic clock."""
+
+    wall: float
+    monotonic: float
+
+    @classmethod
+    def now(cls) -> Moment:
+        """This moment."""
+        return cls(time.time(), time.monotonic())
+
+
 @dataclass(frozen=True)
 class Token:
     """An access token and what was said of it (RFC 6749 §5.1).
@@ -179,12 +191,12 @@ class Token:
         return Token, (*values, dict(self.extra), self.authorization)
 
     @classmethod
-    def from_response(cls, members: Mapping[str, Any], sent_at: float) -> Token:
+    def from_response(cls, members: Mapping[str, Any], sent_at: Moment) -> Token:
         """Read the members of a successful response.
 
         :param members: the JSON object.
-        :param sent_at: seconds since the epoch at which the request was sent: lifetimes count
-            from there, so that a slow endpoint does not lengthen them.
+        :param sent_at: when the request was sent: lifetimes count from there, so that neither a
+            slow endpoint lengthens them, nor a clock that is set meanwhile.
         :raises ValueError: when there is no usable token in it; the text says why.
         """
         token_type = members.get("token_type")
@@ -193,12 +205,15 @@ class Token:
         ):
             raise ValueError(f"the token_type {_shown(token_type)} is not understood")
         lifetime = _lifetime(members.get("expires_in"))
-        return cls(
+        token = cls(
             members.get("access_token", ""),
-            expires_at=None if lifetime is None else sent_at + lifetime,
+            expires_at=None if lifetime is None else sent_at.wall + lifetime,
             scope=_granted_scope(members.get("scope")),
             extra={name: value for name, value in members.items() if name not in _NOT_EXTRA},
         )
+        if lifetime is not None:
+            object.__setattr__(token, "expires_monotonic", sent_at.monotonic + lifetime)
+        return token
 
     @property
     def fingerprint(self) -> str:

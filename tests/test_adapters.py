@@ -12,7 +12,7 @@ import trustme
 from helpers import TLSAuthorizationServer
 from raw_server import HangingUp, endpoint_of, failure_of
 from requests.adapters import BaseAdapter, HTTPAdapter
-from urllib3 import Retry
+from urllib3 import PoolManager, Retry
 
 from clientcreds_requests import (
     ClientCredentialsSession,
@@ -236,17 +236,86 @@ def test_f1_a_policy_of_the_users_own_says_what_is_retried(server, clock):
     assert len(server.token_requests) == 3
 
 
-def test_f1_a_policy_that_knows_no_post_retries_connections_alone(server, clock):
-    server.answer_next(RESET)
-    failure_of(endpoint_of(server, retries=Retry(3)))
-    assert len(server.token_requests) == 1
+def test_f1_a_policy_retries_the_post_though_urllib3_would_not(server, clock):
+    server.answer_next(RESET, Answer(503))
+    assert endpoint_of(server, retries=Retry(3))(PLAIN)
+    assert len(server.token_requests) == 3
+
+
+def test_f1_a_policy_without_back_off_does_not_hammer(server, clock):
+    server.answer_next(*[Answer(503)] * 200)
+    failure_of(endpoint_of(server, retries=Retry(None), deadline=2))
+    assert 5 < len(server.token_requests) <= 40
+
+
+def test_f1_as_many_retries_are_made_as_were_asked_for(server, clock):
+    server.answer_next(*[Answer(503)] * 11)
+    failure_of(endpoint_of(server, retries=10, deadline=300))
+    assert len(server.token_requests) == 11
+
+
+def test_f1_retries_of_the_sessions_adapter_do_not_multiply_ours(clock):
+    with requests.Session() as session:
+        session.mount("http://", HTTPAdapter(max_retries=Retry(5, backoff_factor=1)))
+        endpoint = TokenEndpoint(
+            "http://127.0.0.1:1/token",
+            "id",
+            ClientSecretPost("secret"),
+            retries=0,
+            deadline=3,
+            session=session,
+        )
+        with pytest.raises(TokenConnectionError, match="refused"):
+            endpoint(PLAIN)
+
+
+def test_w5_what_an_adapter_of_the_user_owns_stays_open(server):
+    class Owner(HTTPAdapter):
+        closed = 0
+
+        def close(self) -> None:
+            Owner.closed += 1
+            super().close()
+
+    with requests.Session() as session:
+        session.mount("http://", Owner())
+        TokenEndpoint(
+            server.token_endpoint,
+            server.client_id,
+            ClientSecretPost(server.client_secret),
+            session=session,
+        )(PLAIN)
+        assert Owner.closed == 0
+
+
+def test_w5_a_pool_manager_of_the_users_own_is_used(server):
+    class Counting(PoolManager):
+        asked = 0
+
+        def connection_from_host(self, *args, **kwargs):
+            Counting.asked += 1
+            return super().connection_from_host(*args, **kwargs)
+
+    with requests.Session() as session:
+        adapter = HTTPAdapter()
+        adapter.poolmanager = Counting()
+        session.mount("http://", adapter)
+        TokenEndpoint(
+            server.token_endpoint,
+            server.client_id,
+            ClientSecretPost(server.client_secret),
+            body="form",
+            session=session,
+        )(PLAIN)
+        assert Counting.asked == 1
 
 
 def test_f1_a_policy_may_ignore_retry_after(server, clock):
     policy = Retry(1, allowed_methods=None, respect_retry_after_header=False)
     server.answer_next(after("3"))
     endpoint_of(server, retries=policy)(PLAIN)
-    assert clock.slept == [0]
+    assert all(wait < 1 for wait in clock.slept)
+    assert len(clock.slept) == 1
 
 
 # F1: for the token endpoint alone

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import pytest
 import requests
+from requests.adapters import HTTPAdapter
 
 from clientcreds_requests import ClientCredentialsAuth, ClientCredentialsSession
 from clientcreds_requests.testing import HANG, RecordedRequest
@@ -161,6 +162,38 @@ def test_c3_a_session_given_as_transport_is_not_shared_either(server, make_auth)
         transport.get(server.api_url, auth=auth).raise_for_status()
     ports = [r.client_port for r in server.api_requests]
     assert ports[0] == ports[2] != ports[1]
+
+
+def test_c3_a_child_works_though_a_thread_held_the_lock_of_the_cookies(server, session):
+    session.get("before")
+    held, gate = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with session.cookies._cookies_lock:
+            held.set()
+            gate.wait(10)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(10)
+    pid = fork(lambda: session.get("child").raise_for_status())
+    assert ended_well(pid)
+    gate.set()
+    thread.join(10)
+
+
+def test_c3_a_child_may_use_the_place_in_a_pool_that_a_thread_of_its_parent_holds(server, session):
+    session.mount("http://", HTTPAdapter(pool_maxsize=1, pool_block=True))
+    session.auth.authorize()
+    arrived, gate = threading.Event(), threading.Event()
+    server.api_answer_next(held_at(gate, arrived))
+    thread = threading.Thread(target=session.get, args=("parent",))
+    thread.start()
+    arrived.wait(10)
+    pid = fork(lambda: session.get("child").raise_for_status())
+    assert ended_well(pid)
+    gate.set()
+    thread.join(10)
 
 
 def test_c3_a_thousand_children_forked_at_any_moment_get_their_token(server, session):

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import pytest
 
 from clientcreds_requests import Token, TokenError, TokenManager, TokenRequest, TokenTimeout
+from clientcreds_requests.flights import Flight
 
 ANY = TokenRequest()
 
@@ -279,6 +280,39 @@ def no_threads(monkeypatch: pytest.MonkeyPatch, finalizing: bool) -> None:
         monkeypatch.setattr("sys.is_finalizing", lambda: True)
     else:
         monkeypatch.setattr(threading.Thread, "start", refuse)
+
+
+@pytest.mark.parametrize("renew_ahead", [300.0, 3600.0, 10_000.0])
+def test_l2_a_token_that_is_always_due_is_not_renewed_without_end(clock, fetch, renew_ahead):
+    fetch.lifetime = 300.0
+    manager = TokenManager(fetch, renew_ahead=renew_ahead)
+    for _ in range(250):
+        manager.get_token()
+        settle(manager)
+        clock.advance(1)
+    assert 2 < fetch.calls < 12
+
+
+@pytest.mark.parametrize("leeway", [20.0, 300.0, 3600.0])
+def test_l2_a_token_without_expiry_is_never_due(clock, fetch, leeway):
+    fetch.lifetime = None
+    manager = TokenManager(fetch, leeway=leeway)
+    for _ in range(20):
+        manager.get_token()
+        settle(manager)
+        clock.advance(1000)
+    assert fetch.calls == 1
+
+
+def test_l2_a_renewal_that_could_not_begin_is_tried_again(manager, fetch, clock):
+    first = manager.get_token()
+    clock.advance(3400)
+    with pytest.MonkeyPatch.context() as patch:
+        no_threads(patch, finalizing=False)
+        assert manager.get_token() is first
+    assert manager.get_token() is first
+    settle(manager)
+    assert manager.get_token().access_token == "token2"
 
 
 # --- L3: grace ------------------------------------------------------------------------------
@@ -563,6 +597,45 @@ def test_c2_an_interrupt_in_the_fetch_strands_nobody(clock, fetch, interrupt):
         return
     assert [type(outcome) for outcome in outcomes].count(interrupt) == 1
     assert sum(isinstance(outcome, Token) for outcome in outcomes) == 5
+
+
+@pytest.mark.parametrize("where", ["_board", "launch"])
+def test_c2_an_interrupt_before_the_request_begins_strands_nobody(
+    manager, fetch, monkeypatch, where
+):
+    owner = TokenManager if where == "_board" else Flight
+    real = getattr(owner, where)
+
+    def interrupted(self, *args, **kwargs):
+        if where == "_board":
+            real(self, *args, **kwargs)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, where, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            manager.get_token()
+    assert manager.in_flight() is None
+    assert manager.get_token().access_token == "token1"
+
+
+def test_c2_what_breaks_in_under_the_lock_does_not_wait_for_itself(manager, fetch):
+    with manager._lock:  # as a signal handler or a finalizer may find it
+        assert manager.get_token().access_token == "token1"
+        manager.clear()
+    assert manager.get_token().access_token == "token2"
+
+
+def test_c1_an_error_class_of_the_users_own_is_copied_too(manager, fetch):
+    class Vault(TokenError):
+        def __init__(self, path: str, code: int) -> None:
+            super().__init__(f"no secret at {path}")
+            self.code = code
+
+    fetch.error = Vault("/a", 7)
+    with pytest.raises(Vault, match="no secret at /a") as caught:
+        manager.get_token()
+    assert (caught.value.code, caught.value.__cause__) == (7, fetch.error)
 
 
 def test_c2_the_future_of_a_request_in_flight_cannot_be_cancelled(clock, fetch):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
 import threading
 import traceback
 from contextlib import ExitStack
@@ -450,6 +452,64 @@ def test_r1_an_answer_that_an_adapter_made_up_is_replayed_too(server, auth):
         response = session.get("https://api.example.com/", auth=auth)
     assert (response.status_code, response.content) == (200, b"handmade")
     assert response.history[0].content == b"handmade"
+
+
+def test_r1_an_answer_of_an_adapter_that_does_not_name_itself_is_returned_as_it_is(server, auth):
+    class Nameless(BaseAdapter):
+        def send(self, request, **_settings):
+            response = requests.Response()
+            response.status_code, response.request, response.url = 401, request, request.url
+            response.raw = BytesIO(b"refused")
+            return response
+
+        def close(self):
+            pass
+
+    with requests.Session() as session:
+        session.mount("https://", Nameless())
+        assert session.get("https://api.example.com/", auth=auth).content == b"refused"
+
+
+def test_r1_one_request_sent_by_many_threads_is_replayed_for_each(server, auth):
+    prepared = requests.Request("GET", server.api_url, auth=auth).prepare()
+    server.revoke_all()
+    everybody = threading.Barrier(16)
+
+    def send():
+        with requests.Session() as session:
+            everybody.wait(PATIENCE)
+            return session.send(prepared).status_code
+
+    assert together(16, send) == [200] * 16
+
+
+def test_r2_a_request_prepared_again_after_it_was_copied_is_replayed_once(server, auth):
+    prepared = requests.Request("GET", server.api_url, auth=auth).prepare()
+    twin = prepared.copy()
+    server.revoke_all()
+    auth.signout()
+    auth.authorize()
+    prepared.prepare_auth(auth)
+    server.api_answer_next(*[REFUSED] * 3)
+    with requests.Session() as session:
+        response = session.send(twin)
+    assert response.status_code == 401
+    assert [answer.history for answer in response.history] == [[]]
+
+
+@pytest.mark.parametrize("copied", [pickle.dumps, copy.deepcopy], ids=["pickle", "deepcopy"])
+def test_s2_a_response_may_be_pickled_and_copied_with_its_request(server, auth, copied):
+    response = requests.get(server.api_url, auth=auth)
+    assert copied(response)
+
+
+def test_s2_a_request_from_a_pickle_is_not_sent_again(server, auth):
+    response = requests.get(server.api_url, auth=auth)
+    request = pickle.loads(pickle.dumps(response)).request
+    server.revoke_all()
+    with requests.Session() as session:
+        assert session.send(request).status_code == 401
+    assert len(server.token_requests) == 1
 
 
 # Redirects: R1, R5

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clientcreds_requests import Token, TokenRequest
-from clientcreds_requests.tokens import MAX_LIFETIME, RESERVED_PARAMS
+from clientcreds_requests.tokens import MAX_LIFETIME, RESERVED_PARAMS, Moment
 
-SENT_AT = 1_799_999_000.0
+SENT_AT = Moment(1_799_999_000.0, 4_000.0)
 
 
 def got(**members):
@@ -192,7 +192,7 @@ LIFETIMES = {
 @pytest.mark.parametrize(("expires_in", "lifetime"), LIFETIMES.values(), ids=LIFETIMES)
 def test_a3_expires_in_is_read_as(expires_in, lifetime):
     token = got(expires_in=expires_in)
-    assert token.expires_at == (None if lifetime is None else SENT_AT + lifetime)
+    assert token.expires_at == (None if lifetime is None else SENT_AT.wall + lifetime)
 
 
 def test_a3_a_token_without_expires_in_never_expires_by_itself(clock):
@@ -202,8 +202,17 @@ def test_a3_a_token_without_expires_in_never_expires_by_itself(clock):
 
 
 def test_a3_lifetimes_count_from_before_the_request_was_sent(clock):
-    token = Token.from_response({"access_token": "abc", "expires_in": 60}, clock.time() - 7)
+    token = Token.from_response(
+        {"access_token": "abc", "expires_in": 60}, Moment(clock.time() - 7, clock.monotonic() - 7)
+    )
     assert token.seconds_left() == 53
+
+
+def test_l4_a_clock_set_back_during_the_request_prolongs_nothing(clock):
+    sent_at = Moment.now()
+    clock.step(-3600)
+    token = Token.from_response({"access_token": "abc", "expires_in": 60}, sent_at)
+    assert token.seconds_left() == 60
 
 
 # Token: both clocks (L4)
