@@ -121,7 +121,9 @@ class ClientCredentialsAuth(AuthBase):
             leeway=leeway,
             renew_ahead=renew_ahead,
             deadline=deadline,
-            credentials_changed=self.endpoint.credentials_changed,
+            credentials_changed=(
+                self.endpoint.credentials_changed if self.endpoint.secret_may_change else None
+            ),
         )
 
     def __getstate__(self) -> dict[str, Any]:

@@ -31,7 +31,8 @@ class TokenManager:
         None: the smaller of 300 and a quarter of the lifetime. 0: never.
     :param deadline: seconds. No caller waits longer.
     :param credentials_changed: would a token request that was refused with ``invalid_client``
-        now be made with other credentials? It is then made at once, pause or not.
+        now be made with other credentials? It is then made at once, pause or not. None: they
+        cannot change.
     :raises TypeError, ValueError: for what could not work.
     """
 
@@ -42,7 +43,7 @@ class TokenManager:
         leeway: float = 20.0,
         renew_ahead: float | None = None,
         deadline: float = 30.0,
-        credentials_changed: Callable[[], bool] = lambda: False,
+        credentials_changed: Callable[[], bool] | None = None,
     ) -> None:
         if not callable(fetch):
             raise TypeError("fetch must be a callable that takes a TokenRequest")
@@ -121,13 +122,14 @@ class TokenManager:
         if self._lock._is_owned():  # type: ignore[attr-defined]
             return self._fetch(request)  # what broke in cannot wait for what it interrupts
         give_up = time.monotonic() + self.deadline
+        fetch = functools.partial(self._fetch, request)
         while True:
             mine = Flight()
             try:
                 entry, token, flight = self._board(request, insist, mine)
                 if flight is mine:
                     mine.launch(
-                        functools.partial(self._fetch, request),
+                        fetch,
                         functools.partial(self._land, entry, mine),
                         needed=token is None,
                     )
@@ -138,8 +140,10 @@ class TokenManager:
                 return token
             if flight is None:
                 error = entry.error
-                if error is not None and not self._may_ask_again(error):
-                    raise _own(error) from error
+                if error is not None:
+                    if error.error != "invalid_client" or self._credentials_changed is None:
+                        raise _own(error) from error
+                    fetch = functools.partial(self._fetch_if_changed, request, error)
                 insist = True
                 continue
             outcome = self._await(entry, flight, give_up)
@@ -185,8 +189,11 @@ class TokenManager:
         if entry is not None and entry.flight is flight and not flight.launched:
             self._land(entry, flight, NotFlown())
 
-    def _may_ask_again(self, error: TokenError) -> bool:
-        return error.error == "invalid_client" and self._credentials_changed()
+    def _fetch_if_changed(self, request: TokenRequest, error: TokenError) -> Token:
+        """Ask with other credentials than those that were refused, if there are any."""
+        if self._credentials_changed is not None and self._credentials_changed():
+            return self._fetch(request)
+        raise _own(error) from error
 
     def _await(self, entry: Entry, flight: Flight, give_up: float) -> Token | BaseException | None:
         """The outcome of a flight; None when a token that is held would run out over it."""
@@ -215,7 +222,9 @@ class TokenManager:
             if isinstance(outcome, Token):
                 entry.keep(outcome, self._margin(outcome), replaces=flight.replaces)
             else:
-                if isinstance(outcome, TokenError):
+                # What is merely said again is no further failure.
+                said_again = entry.error is not None and outcome.__cause__ is entry.error
+                if isinstance(outcome, TokenError) and not said_again:
                     entry.note_failure(outcome)
                 entry.stay_fresh(self.leeway, entry.paused_until)
             held = entry.unexpired_token()

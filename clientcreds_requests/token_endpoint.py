@@ -123,6 +123,12 @@ class TokenEndpoint:
         logger.debug("got token %s from %s", outcome.fingerprint, without_query(self.url))
         return outcome
 
+    @property
+    def secret_may_change(self) -> bool:
+        """Is the client secret a callable?"""
+        auth = self._client_auth
+        return isinstance(auth, ClientSecretAuth) and callable(auth.client_secret)
+
     def credentials_changed(self) -> bool:
         """Would the client authenticate itself otherwise than when it was last refused?"""
         try:

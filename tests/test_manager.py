@@ -776,6 +776,32 @@ def test_f3_changed_credentials_ask_at_once(clock, fetch, changed):
         assert fetch.calls == failures_before
 
 
+def test_f3_a_callable_that_hangs_keeps_nobody_beyond_the_deadline():
+    fetch, gate = Fetch(), threading.Event()
+    fetch.error = TokenError("refused", error="invalid_client")
+    manager = TokenManager(fetch, deadline=0.5, credentials_changed=lambda: gate.wait(20))
+    failures(manager, 2)
+    assert {type(error) for error in together(4, manager.get_token)} == {TokenTimeout}
+    assert fetch.calls == 2
+    gate.set()
+    settle(manager)
+
+
+def test_f3_unchanged_credentials_neither_ask_nor_prolong_the_pause(clock, fetch):
+    asked = []
+    manager = TokenManager(fetch, credentials_changed=lambda: asked.append(1))
+    fetch.error = TokenError("refused", error="invalid_client")
+    failures(manager, 2)
+    for _ in range(20):
+        with pytest.raises(TokenError, match="refused"):
+            manager.get_token()
+    assert (fetch.calls, len(asked)) == (2, 20)
+    clock.advance(0.75)
+    with pytest.raises(TokenError, match="refused"):
+        manager.get_token()
+    assert fetch.calls == 3
+
+
 def test_f3_changed_credentials_do_not_hurry_what_they_cannot_mend(clock, fetch):
     manager = TokenManager(fetch, credentials_changed=lambda: True)
     fetch.error = TokenError("down", status_code=503)
