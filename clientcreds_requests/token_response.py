@@ -100,7 +100,9 @@ def _target(url: str, location: str) -> str:
 
 def _json_object(body: bytes) -> dict[str, Any] | None:
     try:
-        members = json.loads(body.decode("utf-8-sig"))
+        # Not "utf-8-sig": its module would be imported here, and a child forked at that moment
+        # would wait for the import's lock for ever.
+        members = json.loads(body.decode().removeprefix("\ufeff"))
     except (ValueError, RecursionError):  # also for numbers of thousands of digits
         return None
     return members if isinstance(members, dict) else None

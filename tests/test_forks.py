@@ -297,6 +297,27 @@ def test_c3_greenlets_share_one_token_request_whichever_was_imported_first(serve
     assert len(server.token_requests) == 2
 
 
+def test_c3_no_module_is_first_imported_by_a_call(server):
+    program = """
+        import sys, requests
+        from clientcreds_requests import ClientCredentialsSession, TokenError
+        url, client_id, secret, api = sys.argv[1:]
+        requests.post(api).content  # what requests itself imports late
+        before = set(sys.modules)
+        with ClientCredentialsSession(url, client_id, secret, base_url=api) as session:
+            session.get("a").raise_for_status()
+            session.auth.manager.invalidate(session.auth.get_token())
+            session.post("b", data=b"b").raise_for_status()
+            try:
+                session.auth.replace(scope="unknown").authorize()
+            except TokenError:
+                print(sorted(set(sys.modules) - before))
+    """
+    server.scopes = frozenset({"known"})
+    where = (server.token_endpoint, server.client_id, server.client_secret, server.api_url)
+    assert run(program, *where) == "[]\n"
+
+
 def test_l2_a_token_can_be_got_while_the_interpreter_exits(server):
     program = """
         import atexit, sys
