@@ -15,7 +15,7 @@ from requests.auth import AuthBase
 from .arguments import ExtraHeaders
 from .client_auth import ClientAuth, ClientAuthName, client_auth_for
 from .manager import TokenManager
-from .origins import checked_origins, origin, require_secure, without_query
+from .origins import AllowedOrigins, without_query
 from .replay import Replay
 from .token_endpoint import Body, TokenEndpoint
 from .tokens import Token, TokenRequest
@@ -89,7 +89,7 @@ class ClientCredentialsAuth(AuthBase):
     ) -> None:
         if sys.platform == "emscripten":
             warnings.warn(_BROWSER_WARNING, UserWarning, stacklevel=2)
-        #: Where and how tokens are asked for; shared with the siblings that :meth:`replace` makes.
+        #: Where and how tokens are asked for; shared with siblings.
         self.endpoint = TokenEndpoint(
             token_endpoint,
             client_id,
@@ -106,10 +106,8 @@ class ClientCredentialsAuth(AuthBase):
         self.manager = self._new_manager(leeway, renew_ahead, deadline)
         # What is asked for is this auth's own.
         self._request = TokenRequest(scope, resources, audience, extra_params)
-        self._allow_http = allow_http
-        self._allowed_origins = checked_origins(allowed_origins, allow_http)
-        # What a URL may begin with to be trusted at a glance; see _may_go_to().
-        self._trusted: tuple[str, ...] = ("https://",) if allowed_origins is None else ()
+        self._entry = self.manager.entry(self._request)
+        self._origins = AllowedOrigins(allowed_origins, allow_http)
         self._hook: Replay | None = None
         self._initialized: Future[Self] | None = None
 
@@ -134,11 +132,13 @@ class ClientCredentialsAuth(AuthBase):
         self.endpoint.__getstate__()
         manager = self.manager
         windows = (manager.leeway, manager.renew_ahead, manager.deadline)
-        return {**self.__dict__, "manager": windows, "_hook": None, "_initialized": None}
+        left_here = dict.fromkeys(("_entry", "_hook", "_initialized"))
+        return {**self.__dict__, **left_here, "manager": windows}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self.manager = self._new_manager(*state["manager"])
+        self._entry = self.manager.entry(self._request)
 
     def __repr__(self) -> str:
         where = without_query(self.endpoint.url)
@@ -151,14 +151,14 @@ class ClientCredentialsAuth(AuthBase):
         :raises InsecureTransportError: when the token would travel in the clear.
         """
         url = r.url or ""
-        if url.startswith(self._trusted) or self._may_go_to(url):
-            token = self.manager.get_token(self._request)
+        if url.startswith(self._origins.trusted) or self._origins.admit(url):
+            token = self._entry.fresh_token() or self.manager.get_token(self._request)
             hook = self._hook
             if hook is None or hook.token is not token:
                 hook = self._hook = Replay(self.manager, self._request, token)
             r.headers["Authorization"] = token.authorization
             hooks = r.hooks["response"]
-            if hook not in hooks:
+            if not hooks or hook not in hooks:
                 hooks.append(hook)
         return r
 
@@ -214,6 +214,7 @@ class ClientCredentialsAuth(AuthBase):
         sibling = object.__new__(type(self))
         sibling.__dict__.update(self.__dict__)
         sibling._request = dataclasses.replace(self._request, **changes)
+        sibling._entry = self.manager.entry(sibling._request)
         sibling._hook = sibling._initialized = None
         return sibling
 
@@ -239,9 +240,8 @@ class ClientCredentialsAuth(AuthBase):
     def expires(self) -> int | None:
         """When the token that is held expires: milliseconds since the epoch; None if unknown."""
         token = self.manager.held(self._request)
-        if token is None or token.expires_at is None:
-            return None
-        return int(token.expires_at * 1000)
+        at = token.expires_at if token is not None else None
+        return int(at * 1000) if at is not None else None
 
     @property
     def authorizing(self) -> Future[Token] | None:
@@ -275,15 +275,3 @@ class ClientCredentialsAuth(AuthBase):
         """A web page about it."""
         failure = self.manager.last_error(self._request)
         return failure.error_uri if failure is not None else None
-
-    def _may_go_to(self, url: str) -> bool:
-        where = origin(url)
-        if self._allowed_origins is not None and where not in self._allowed_origins:
-            return False
-        require_secure("the API", url, self._allow_http)
-        # From now on URLs of this origin need no parsing: requests has prepared them, so after
-        # the host there is always a slash, and nothing that any parser could take for another.
-        prefix = "/".join(url.split("/", 3)[:3]) + "/"
-        if where is not None and origin(prefix) == where and url.startswith(prefix):
-            self._trusted = (*self._trusted[-7:], prefix)
-        return True

@@ -38,6 +38,10 @@ class Entry:
     )
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything, the request in flight too."""
         self.token: Token | None = None
         self.flight: Flight | None = None
         #: Was the last token refused? Then the next one is its replacement.

@@ -26,7 +26,7 @@ def _reset_all() -> None:
         reset(instance)
 
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows does not fork
     os.register_at_fork(after_in_child=_reset_all)
 
 

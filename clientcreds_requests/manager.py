@@ -93,10 +93,14 @@ class TokenManager:
         :param request: for which; None for all.
         """
         with self._lock:
-            if request is None:
-                self._entries.clear()
-            else:
-                self._entries.pop(request, None)
+            for known, entry in self._entries.items():
+                if request is None or known == request:
+                    entry.reset()
+
+    def entry(self, request: TokenRequest = TokenRequest()) -> Entry:
+        """What is known for a request; the same object as long as the manager lives."""
+        with self._lock:
+            return self._entries.setdefault(request, Entry())
 
     def held(self, request: TokenRequest = TokenRequest()) -> Token | None:
         """The token that is held, usable or not."""
@@ -122,11 +126,12 @@ class TokenManager:
         if self._lock._is_owned():  # type: ignore[attr-defined]
             return self._fetch(request)  # what broke in cannot wait for what it interrupts
         give_up = time.monotonic() + self.deadline
+        entry = self.entry(request)
         fetch = functools.partial(self._fetch, request)
         while True:
             mine = Flight()
             try:
-                entry, token, flight = self._board(request, insist, mine)
+                token, flight = self._board(entry, insist, mine)
                 if flight is mine:
                     mine.launch(
                         fetch,
@@ -134,24 +139,24 @@ class TokenManager:
                         needed=token is None,
                     )
             except BaseException:  # interrupted: nobody shall wait for what never began
-                self._give_up_unlaunched(request, mine)
+                if not mine.launched:
+                    self._land(entry, mine, NotFlown())
                 raise
             if token is not None:
                 return token
-            if flight is None:
-                error = entry.error
-                if error is not None:
-                    if error.error != "invalid_client" or self._credentials_changed is None:
-                        raise _own(error) from error
-                    fetch = functools.partial(self._fetch_if_changed, request, error)
+            if isinstance(flight, TokenError):
+                if flight.error != "invalid_client" or self._credentials_changed is None:
+                    raise _own(flight) from flight
+                fetch = functools.partial(self._fetch_if_changed, request, flight)
                 insist = True
                 continue
+            assert flight is not None  # without a token there is a flight, or an error
             outcome = self._await(entry, flight, give_up)
             if isinstance(outcome, Token):
                 return outcome
             if outcome is None or isinstance(outcome, TokenError):
-                held = self.held(request)
-                if held is not None and held.seconds_left() > 0:
+                held = entry.unexpired_token()
+                if held is not None:
                     return held
             if isinstance(outcome, TokenError):
                 raise _own(outcome) from outcome
@@ -159,19 +164,18 @@ class TokenManager:
                 raise outcome  # an interrupt, meant for this caller; the others ask again
 
     def _board(
-        self, request: TokenRequest, insist: bool, mine: Flight
-    ) -> tuple[Entry, Token | None, Flight | None]:
+        self, entry: Entry, insist: bool, mine: Flight
+    ) -> tuple[Token | None, Flight | TokenError | None]:
         """One look at an entry under the lock.
 
         :param mine: becomes the flight, if there is none and it is time for one.
-        :return: the entry; a token to go on with at once; and the flight, which is to be launched
-            if it is the caller's, and None while the endpoint is left alone.
+        :return: a token to go on with at once; and the flight, which is to be launched if it is
+            the caller's, or the last error while the endpoint is left alone.
         """
         with self._lock:
-            entry = self._entries.setdefault(request, Entry())
             token = entry.fresh_token()
             if token is not None:
-                return entry, token, None
+                return token, None
             token = entry.unexpired_token()
             if token is not None and not self.is_usable(token) and (insist or not entry.error):
                 # Inside the leeway a token serves only while the endpoint is known to fail.
@@ -182,12 +186,7 @@ class TokenManager:
                 entry.flight = mine
                 if token is not None:
                     entry.stay_fresh(self.leeway)
-            return entry, token, entry.flight
-
-    def _give_up_unlaunched(self, request: TokenRequest, flight: Flight) -> None:
-        entry = self._entries.get(request)
-        if entry is not None and entry.flight is flight and not flight.launched:
-            self._land(entry, flight, NotFlown())
+            return token, entry.flight or entry.error
 
     def _fetch_if_changed(self, request: TokenRequest, error: TokenError) -> Token:
         """Ask with other credentials than those that were refused, if there are any."""
@@ -217,17 +216,11 @@ class TokenManager:
             if flight.landed:
                 return
             flight.landed = True
-            if entry.flight is flight:
+            held = None
+            if entry.flight is flight:  # or it was signed out, or given up before it was boarded
                 entry.flight = None
-            if isinstance(outcome, Token):
-                entry.keep(outcome, self._margin(outcome), replaces=flight.replaces)
-            else:
-                # What is merely said again is no further failure.
-                said_again = entry.error is not None and outcome.__cause__ is entry.error
-                if isinstance(outcome, TokenError) and not said_again:
-                    entry.note_failure(outcome)
-                entry.stay_fresh(self.leeway, entry.paused_until)
-            held = entry.unexpired_token()
+                self._note(entry, flight, outcome)
+                held = entry.unexpired_token()
         if isinstance(outcome, Token):
             self._warn_if_brief(outcome)
             flight.future.set_result(outcome)
@@ -238,6 +231,16 @@ class TokenManager:
                 "token %s serves %.0f s more; renewal: %s", held.fingerprint, left, outcome
             )
         flight.future.set_exception(outcome)
+
+    def _note(self, entry: Entry, flight: Flight, outcome: Token | BaseException) -> None:
+        if isinstance(outcome, Token):
+            entry.keep(outcome, self._margin(outcome), replaces=flight.replaces)
+            return
+        # What is merely said again is no further failure.
+        said_again = entry.error is not None and outcome.__cause__ is entry.error
+        if isinstance(outcome, TokenError) and not said_again:
+            entry.note_failure(outcome)
+        entry.stay_fresh(self.leeway, entry.paused_until)
 
     def _margin(self, token: Token) -> float:
         """Seconds before its expiry from which a token is due."""

@@ -91,22 +91,46 @@ def prepare_url(name: str, url: str, *, origin_only: bool = False) -> str:
     return prepared
 
 
-def checked_origins(urls: Iterable[str] | None, allow_http: bool) -> frozenset[str] | None:
-    """The origins that a token may go to; None for any.
-
-    :raises TypeError, ValueError: for what is no list of origins.
-    :raises InsecureTransportError: for plain http to another machine, unless it is allowed.
-    """
-    if urls is None:
-        return None
-    found = set()
-    for url in strings("allowed_origins", urls):
-        prepared = prepare_url("allowed_origins", url, origin_only=True)
-        require_secure("allowed_origins", prepared, allow_http)
-        found.add(origin(prepared) or "")
-    return frozenset(found)
-
-
 def without_query(url: str) -> str:
     """The URL up to its query, which may hold keys, for errors and logs."""
     return url.partition("?")[0]
+
+
+class AllowedOrigins:
+    """Where a token may go.
+
+    :param urls: the origins, such as ``https://api.example.com``; None for any.
+    :param allow_http: also where it travels in the clear.
+    :raises TypeError, ValueError: for what is no list of origins.
+    :raises InsecureTransportError: for plain http to another machine, unless it is allowed.
+    """
+
+    def __init__(self, urls: Iterable[str] | None, allow_http: bool) -> None:
+        self._allow_http = allow_http
+        self._origins = None if urls is None else self._all(urls)
+        #: What a prepared URL may begin with to be admitted at a glance.
+        self.trusted: tuple[str, ...] = ("https://",) if urls is None else ()
+
+    def _all(self, urls: Iterable[str]) -> set[str | None]:
+        found = [
+            prepare_url("allowed_origins", url, origin_only=True)
+            for url in strings("allowed_origins", urls)
+        ]
+        for url in found:
+            require_secure("allowed_origins", url, self._allow_http)
+        return {origin(url) for url in found}
+
+    def admit(self, url: str) -> bool:
+        """May the token go to this URL?
+
+        :raises InsecureTransportError: when it may, but would travel in the clear.
+        """
+        where = origin(url)
+        if self._origins is not None and where not in self._origins:
+            return False
+        require_secure("the API", url, self._allow_http)
+        # Up to the slash after the host there is nothing that any parser could take for another.
+        prefix = "/".join(url.split("/", 3)[:3]) + "/"
+        if where is not None and origin(prefix) == where and url.startswith(prefix):
+            self.trusted = (*self.trusted[-7:], prefix)
+        return True

@@ -18,6 +18,7 @@ from clientcreds_requests import (
     ClientSecretBasic,
     ClientSecretJWT,
     ClientSecretPost,
+    TLSClientAuth,
 )
 
 COPIES = {
@@ -87,6 +88,12 @@ def test_s2_a_copied_session_is_whole(server, environment, duplicate):
             server.token_endpoint
         )
         assert "X-Own" not in server.token_requests[-1].headers
+
+
+@copies
+def test_s2_a_client_without_a_secret_is_copied_as_it_is(server, duplicate):
+    original = ClientCredentialsAuth(server.token_endpoint, "id", client_auth=TLSClientAuth())
+    assert repr(duplicate(original)) == repr(original)
 
 
 def test_s2_a_pickle_holds_no_token_and_no_secret(make, server, environment):

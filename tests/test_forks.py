@@ -16,6 +16,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from clientcreds_requests import ClientCredentialsAuth, ClientCredentialsSession
+from clientcreds_requests.forks import drop_connections
 from clientcreds_requests.testing import HANG, RecordedRequest
 
 pytestmark = [
@@ -180,6 +181,14 @@ def test_c3_a_child_works_though_a_thread_held_the_lock_of_the_cookies(server, s
     assert ended_well(pid)
     gate.set()
     thread.join(10)
+
+
+def test_c3_a_child_does_not_mind_a_pool_that_was_closed(server, session):
+    session.get("before")
+    pools = session.get_adapter(server.api_url).poolmanager.pools
+    for key in pools.keys():  # noqa: SIM118 - its iteration is forbidden
+        pools[key].close()
+    assert ended_well(fork(lambda: drop_connections(session)))
 
 
 def test_c3_a_child_may_use_the_place_in_a_pool_that_a_thread_of_its_parent_holds(server, session):

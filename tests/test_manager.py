@@ -599,15 +599,15 @@ def test_c2_an_interrupt_in_the_fetch_strands_nobody(clock, fetch, interrupt):
     assert sum(isinstance(outcome, Token) for outcome in outcomes) == 5
 
 
-@pytest.mark.parametrize("where", ["_board", "launch"])
+@pytest.mark.parametrize("where", ["entry", "_board", "launch"])
 def test_c2_an_interrupt_before_the_request_begins_strands_nobody(
     manager, fetch, monkeypatch, where
 ):
-    owner = TokenManager if where == "_board" else Flight
+    owner = Flight if where == "launch" else TokenManager
     real = getattr(owner, where)
 
     def interrupted(self, *args, **kwargs):
-        if where == "_board":
+        if where != "launch":
             real(self, *args, **kwargs)
         raise KeyboardInterrupt
 
@@ -617,6 +617,54 @@ def test_c2_an_interrupt_before_the_request_begins_strands_nobody(
             manager.get_token()
     assert manager.in_flight() is None
     assert manager.get_token().access_token == "token1"
+
+
+def test_c2_an_interrupt_just_after_the_request_began_leaves_it_alone(manager, monkeypatch):
+    real = Flight.launch
+
+    def interrupted(self, *args, **kwargs):
+        real(self, *args, **kwargs)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Flight, "launch", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            manager.get_token()
+    settle(manager)
+    assert manager.get_token().access_token == "token1"
+
+
+def test_c2_a_caller_whose_time_is_up_leaves_a_younger_request_to_the_others():
+    fetch, gate, waits = Fetch(), threading.Event(), threading.Event()
+
+    def first_interrupted_then_hanging(request: TokenRequest) -> Token:
+        fetch.calls += 1
+        if fetch.calls == 1:
+            waits.wait(10)
+            time.sleep(0.5)
+            raise KeyboardInterrupt
+        gate.wait(10)
+        return Token("token")
+
+    manager, outcomes = TokenManager(first_interrupted_then_hanging, deadline=1.0), []
+
+    def call() -> None:
+        try:
+            manager.get_token()
+        except BaseException as error:
+            outcomes.append(type(error))
+
+    threads = [threading.Thread(target=call) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    waits.set()
+    for thread in threads:
+        thread.join(10)
+    assert sorted(outcomes, key=str) == sorted([KeyboardInterrupt, TokenTimeout], key=str)
+    assert manager.in_flight() is not None  # it has time left
+    gate.set()
+    settle(manager)
+    assert manager.held() is not None
 
 
 def test_c2_what_breaks_in_under_the_lock_does_not_wait_for_itself(manager, fetch):
