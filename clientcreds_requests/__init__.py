@@ -12,6 +12,7 @@ from .client_auth import (
 from .exceptions import InsecureTransportError, TokenConnectionError, TokenError, TokenTimeout
 from .manager import TokenManager
 from .sessions import ClientCredentialsSession
+from .stores import TokenStore
 from .token_endpoint import TokenEndpoint
 from .tokens import Token, TokenRequest
 
@@ -31,5 +32,6 @@ __all__ = [
     "TokenError",
     "TokenManager",
     "TokenRequest",
+    "TokenStore",
     "TokenTimeout",
 ]

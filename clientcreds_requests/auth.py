@@ -17,6 +17,7 @@ from .client_auth import ClientAuth, ClientAuthName, client_auth_for
 from .manager import TokenManager
 from .origins import AllowedOrigins, without_query
 from .replay import Replay
+from .stores import StoredFetch, TokenStore
 from .token_endpoint import Body, TokenEndpoint
 from .tokens import Token, TokenRequest
 
@@ -61,6 +62,7 @@ class ClientCredentialsAuth(AuthBase):
     :param allow_http: let secret and token travel in the clear.
     :param session: whose TLS, proxy and adapter settings the token request uses; it is neither
         changed nor closed.
+    :param store: shares the tokens with other processes; None: they stay in memory.
     :raises TypeError, ValueError: for arguments that could not work.
     :raises InsecureTransportError: for plain http to another machine.
     """
@@ -86,6 +88,7 @@ class ClientCredentialsAuth(AuthBase):
         allowed_origins: Iterable[str] | None = None,
         allow_http: bool = False,
         session: requests.Session | None = None,
+        store: TokenStore | None = None,
     ) -> None:
         if sys.platform == "emscripten":
             warnings.warn(_BROWSER_WARNING, UserWarning, stacklevel=2)
@@ -103,6 +106,9 @@ class ClientCredentialsAuth(AuthBase):
             session=session,
         )
         #: When they are asked for, and the tokens themselves; shared likewise.
+        if store is not None and not callable(getattr(store, "get_or_fetch", None)):
+            raise TypeError("store must have a method get_or_fetch; see TokenStore")
+        self._store = store
         self.manager = self._new_manager(leeway, renew_ahead, deadline)
         # What is asked for is this auth's own.
         self._request = TokenRequest(scope, resources, audience, extra_params)
@@ -114,8 +120,9 @@ class ClientCredentialsAuth(AuthBase):
     def _new_manager(
         self, leeway: float, renew_ahead: float | None, deadline: float
     ) -> TokenManager:
+        store = self._store
         return TokenManager(
-            self.endpoint,
+            self.endpoint if store is None else StoredFetch(self.endpoint, store),
             leeway=leeway,
             renew_ahead=renew_ahead,
             deadline=deadline,

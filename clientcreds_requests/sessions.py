@@ -15,6 +15,7 @@ from .arguments import ExtraHeaders
 from .auth import ClientCredentialsAuth
 from .client_auth import ClientAuth, ClientAuthName
 from .origins import origin, prepare_url, without_query
+from .stores import TokenStore
 from .token_endpoint import Body
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class AuthOptions(TypedDict, total=False):
     retries: int | Retry
     allowed_origins: Iterable[str] | None
     allow_http: bool
+    store: TokenStore | None
 
 
 class ClientCredentialsSession(requests.Session):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import functools
+import hashlib
+import hmac
 import json
 import logging
 import time
@@ -11,10 +12,9 @@ from typing import Any, Literal, TypeAlias
 from urllib.parse import urlencode
 
 import requests
-from requests.adapters import BaseAdapter
 from urllib3 import Retry
 
-from .adapters import RetryAdapter, TokenPost, is_transient, root_cause
+from .adapters import TokenPost, is_transient, root_cause
 from .arguments import (
     ExtraHeaders,
     attempt_timeout,
@@ -31,6 +31,7 @@ from .origins import prepare_url, require_secure, without_query
 from .redaction import Redactor, bare_request, credentials_in, detached, without_our_frames
 from .token_response import read_token, refused
 from .tokens import Token, TokenRequest
+from .transport import send
 
 logger = logging.getLogger(__name__)
 
@@ -136,6 +137,24 @@ class TokenEndpoint:
         except _CannotAsk:
             return False
 
+    def store_key(self, request: TokenRequest) -> bytes:
+        """The key under which a :class:`TokenStore` keeps the token of a request.
+
+        :raises TokenError: when the client secret's callable fails.
+        """
+        failure: TokenError | None = None
+        secret = b""
+        try:
+            auth = self._current_auth()
+            if isinstance(auth, ClientSecretAuth):
+                secret = auth.secret().encode()
+        except _CannotAsk as error:
+            failure = self._failure_of_the_users(error)
+        if failure is not None:
+            raise failure
+        asked = json.dumps([self.url, self.client_id, request.params()])
+        return hmac.digest(secret, asked.encode(), hashlib.sha256)
+
     def _ask(self, request: TokenRequest) -> Token | TokenError:
         until = time.monotonic() + self._deadline
         try:
@@ -146,11 +165,7 @@ class TokenEndpoint:
                 if self._refused_auth != auth:  # the secret was rotated meanwhile
                     outcome = self._ask_as(self._refused_auth, request, until)
         except _CannotAsk as error:
-            outcome = TokenError(
-                f"{refused(self.url)}: {error} raised {type(error.__cause__).__name__}",
-                request=bare_request(self.url),
-            )
-            outcome.__cause__ = without_our_frames(error.__cause__)
+            outcome = self._failure_of_the_users(error)
         return outcome
 
     def _current_auth(self) -> ClientAuth:
@@ -212,26 +227,20 @@ class TokenEndpoint:
 
         try:
             post = TokenPost(self.url, complete, until, final)
-            response = self._send(post)
+            response = send(post, self._session, self._timeout, self.retries)
         except _CannotAsk:
             raise
         except Exception as error:
             return self._failure(error, Redactor(*secrets))
         return read_token(response, self.url, post.sent_at, Redactor(*secrets))
 
-    def _send(self, post: TokenPost) -> requests.Response:
-        # Sent by a session of its own the request takes nothing of the API's along, nor leaves
-        # anything there: only adapters and settings are the same.
-        with _Transport() as own:
-            session = self._session or own
-            # A verify that was set is meant: requests would let REQUESTS_CA_BUNDLE override it.
-            verify = None if session.verify is True else session.verify
-            settings = session.merge_environment_settings(self.url, {}, False, verify, None)
-            adapter = session.get_adapter(self.url)
-            if not isinstance(adapter, RetryAdapter):
-                adapter = RetryAdapter(functools.partial(_same, adapter), self.retries)
-            own.adapters = {self.url: adapter}
-            return own.send(post, timeout=self._timeout, allow_redirects=False, **settings)
+    def _failure_of_the_users(self, error: _CannotAsk) -> TokenError:
+        failure = TokenError(
+            f"{refused(self.url)}: {error} raised {type(error.__cause__).__name__}",
+            request=bare_request(self.url),
+        )
+        failure.__cause__ = without_our_frames(error.__cause__)
+        return failure
 
     def _failure(self, error: Exception, redact: Redactor) -> TokenError:
         kind = TokenError
@@ -251,16 +260,5 @@ class TokenEndpoint:
         return failure
 
 
-class _Transport(requests.Session):
-    """Sends one token request; it knows of no redirects, so that none is ever followed."""
-
-    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002
-        return None
-
-
 class _CannotAsk(Exception):
     """What the user gave to complete the request raised; that is the cause."""
-
-
-def _same(adapter: BaseAdapter, _url: str) -> BaseAdapter:
-    return adapter

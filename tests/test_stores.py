@@ -1,0 +1,93 @@
+"""A store of the user's own: asked where a token request would have been made, and nowhere else."""
+
+from __future__ import annotations
+
+import pytest
+import requests
+
+from clientcreds_requests import ClientCredentialsAuth, TLSClientAuth, TokenError
+from clientcreds_requests.tokens import TokenRequest
+
+
+class Shelf:
+    """A store within one process, which remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.tokens = {}
+        self.asked = []
+
+    def get_or_fetch(self, key, fetch, rejected):
+        self.asked.append((key, rejected))
+        token = self.tokens.get(key)
+        if token is None or (rejected is not None and token.access_token == rejected.access_token):
+            token = self.tokens[key] = fetch()
+        return token
+
+
+@pytest.fixture
+def shelf():
+    return Shelf()
+
+
+def test_l6_two_auths_with_one_store_share_a_token(server, make_auth, shelf):
+    first, second = make_auth(store=shelf), make_auth(store=shelf)
+    assert first.get_token() is second.get_token()
+    assert len(server.token_requests) == 1
+
+
+def test_a_usable_token_does_not_ask_the_store(server, make_auth, shelf):
+    auth = make_auth(store=shelf)
+    for _ in range(5):
+        assert requests.get(server.api_url, auth=auth).ok
+    assert len(shelf.asked) == 1
+
+
+def test_a_refused_token_is_rejected_and_never_handed_out_again(server, make_auth, shelf):
+    auth = make_auth(store=shelf)
+    refused = auth.get_token()
+    server.revoke_all()
+    assert requests.get(server.api_url, auth=auth).ok
+    assert [rejected for _, rejected in shelf.asked] == [None, refused]
+    assert len(server.token_requests) == 2
+
+
+def test_a_failed_token_request_is_the_callers_error(server, make_auth, shelf):
+    with pytest.raises(TokenError) as caught:
+        make_auth(store=shelf, client_secret="wrong secret").authorize()
+    assert caught.value.error == "invalid_client"
+
+
+def test_the_key_depends_on_all_that_makes_a_token_the_clients_own(server, make_auth):
+    keys = [
+        make_auth(**options).endpoint.store_key(request)
+        for options, request in (
+            ({}, TokenRequest()),
+            ({}, TokenRequest("a")),
+            ({}, TokenRequest(audience="a")),
+            ({}, TokenRequest(resources=["https://a"])),
+            ({"client_secret": "another secret"}, TokenRequest()),
+            ({"client_auth": TLSClientAuth()}, TokenRequest()),
+        )
+    ]
+    keys.append(
+        ClientCredentialsAuth(
+            f"{server.token_endpoint}?tenant=1", server.client_id, server.client_secret
+        ).endpoint.store_key(TokenRequest())
+    )
+    assert len(set(keys)) == len(keys)
+    assert {len(key) for key in keys} == {32}
+    assert keys[0] == make_auth().endpoint.store_key(TokenRequest())
+
+
+def test_a_secret_that_cannot_be_read_is_a_token_error_before_the_store_is_asked(make_auth, shelf):
+    def unreadable() -> str:
+        raise FileNotFoundError("no such secret")
+
+    with pytest.raises(TokenError, match="client_secret callable raised FileNotFoundError"):
+        make_auth(store=shelf, client_secret=unreadable).authorize()
+    assert shelf.asked == []
+
+
+def test_w8_what_is_no_store_is_refused(make_auth):
+    with pytest.raises(TypeError, match="store"):
+        make_auth(store={})
