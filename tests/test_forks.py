@@ -27,10 +27,9 @@ pytestmark = [
 
 
 def fork(child: Callable[[], object]) -> int:
-    """Run something in a forked child, which is killed if it hangs; the child's pid."""
+    """Run something in a forked child; its pid."""
     pid = os.fork()
     if pid == 0:  # pragma: no cover - another process
-        signal.alarm(30)
         status = 1
         try:
             child()
@@ -41,7 +40,14 @@ def fork(child: Callable[[], object]) -> int:
 
 
 def ended_well(pid: int) -> bool:
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    """Has the child ended without a failure? One that hangs is killed."""
+    watchdog = threading.Timer(30, os.kill, (pid, signal.SIGKILL))
+    watchdog.start()
+    try:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    finally:
+        watchdog.cancel()
+        watchdog.join()
 
 
 def held_at(gate: threading.Event, arrived: threading.Event) -> Callable[[RecordedRequest], None]:
