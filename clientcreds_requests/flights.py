@@ -25,7 +25,7 @@ class Flight:
     network does, and that an interrupted caller strands nobody.
     """
 
-    __slots__ = ("_worker", "future", "landed", "replaces", "started")
+    __slots__ = ("_owner", "_worker", "future", "landed", "replaces", "started")
 
     def __init__(self) -> None:
         self.future: Future[Token] = Future()
@@ -35,6 +35,7 @@ class Flight:
         #: Is it made because a token was refused?
         self.replaces = False
         self.started = time.monotonic()
+        self._owner = threading.get_ident()
         self._worker: threading.Thread | None = None
 
     @property
@@ -42,6 +43,11 @@ class Flight:
         """Is there a thread that makes it, or has it ended?"""
         worker = self._worker
         return self.future.done() or (worker is not None and worker.ident is not None)
+
+    @property
+    def waits_for_this_thread(self) -> bool:
+        """Has this very thread been broken into before it could launch it?"""
+        return self._owner == threading.get_ident() and not self.launched
 
     def launch(
         self,

@@ -124,7 +124,7 @@ class TokenManager:
 
     def _obtain(self, request: TokenRequest, insist: bool) -> Token:
         if self._lock._is_owned():  # type: ignore[attr-defined]
-            return self._fetch(request)  # what broke in cannot wait for what it interrupts
+            return self._fetch(request)  # what breaks in cannot wait for what it interrupts
         give_up = time.monotonic() + self.deadline
         entry = self.entry(request)
         fetch = functools.partial(self._fetch, request)
@@ -151,6 +151,8 @@ class TokenManager:
                 insist = True
                 continue
             assert flight is not None  # without a token there is a flight, or an error
+            if flight.waits_for_this_thread:
+                return self._fetch(request)
             outcome = self._await(entry, flight, give_up)
             if isinstance(outcome, Token):
                 return outcome

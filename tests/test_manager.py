@@ -674,6 +674,21 @@ def test_c2_what_breaks_in_under_the_lock_does_not_wait_for_itself(manager, fetc
     assert manager.get_token().access_token == "token2"
 
 
+def test_c2_what_breaks_in_before_the_request_begins_does_not_wait_for_itself(
+    manager, fetch, monkeypatch
+):
+    real = Flight.launch
+
+    def broken_into(self, *args, **kwargs):
+        patch.undo()
+        assert manager.get_token().access_token == "token1"  # as a signal handler would
+        real(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Flight, "launch", broken_into)
+        assert manager.get_token().access_token == "token2"
+
+
 def test_c1_an_error_class_of_the_users_own_is_copied_too(manager, fetch):
     class Vault(TokenError):
         def __init__(self, path: str, code: int) -> None:
