@@ -45,7 +45,7 @@ def serve(pipe: Connection) -> None:
             (server.token_endpoint, server.api_url, server.client_id, server.client_secret, fixed)
         )
         pipe.recv()
-        asked = [(request.started, request.ended) for request in server.token_requests]
+        asked = [(r.started, r.ended) for r in server.token_requests if r.ended is not None]
         pipe.send((asked, sum(request.status == 401 for request in server.api_requests)))
 
 
