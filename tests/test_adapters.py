@@ -254,19 +254,21 @@ def test_f1_as_many_retries_are_made_as_were_asked_for(server, clock):
     assert len(server.token_requests) == 11
 
 
-def test_f1_retries_of_the_sessions_adapter_do_not_multiply_ours(clock):
+def test_f1_retries_of_the_sessions_adapter_do_not_multiply_ours(server):
+    server.answer_next(Answer(503))
+    policy = Retry(3, allowed_methods=None, status_forcelist={503})
     with requests.Session() as session:
-        session.mount("http://", HTTPAdapter(max_retries=Retry(5, backoff_factor=1)))
+        session.mount("http://", HTTPAdapter(max_retries=policy))
         endpoint = TokenEndpoint(
-            "http://127.0.0.1:1/token",
-            "id",
-            ClientSecretPost("secret"),
+            server.token_endpoint,
+            server.client_id,
+            ClientSecretPost(server.client_secret),
+            body="form",
             retries=0,
-            deadline=3,
             session=session,
         )
-        with pytest.raises(TokenConnectionError, match="refused"):
-            endpoint(PLAIN)
+        assert failure_of(endpoint).status_code == 503
+    assert len(server.token_requests) == 1
 
 
 def test_w5_what_an_adapter_of_the_user_owns_stays_open(server):
