@@ -9,7 +9,8 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 import requests
@@ -60,6 +61,26 @@ def held_at(gate: threading.Event, arrived: threading.Event) -> Callable[[Record
     return script
 
 
+@contextmanager
+def held_by_another_thread(lock: AbstractContextManager[object]) -> Iterator[None]:
+    """Have a thread hold a lock: in a child, nobody is left who could let it go."""
+    held, gate = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with lock:
+            held.set()
+            gate.wait(60)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert held.wait(10)
+    try:
+        yield
+    finally:
+        gate.set()
+        thread.join(10)
+
+
 @pytest.fixture
 def session(server):
     with ClientCredentialsSession(
@@ -84,20 +105,9 @@ def test_c3_a_child_forked_during_a_fetch_gets_a_token_and_leaves_the_parents_al
 
 
 def test_c3_a_child_works_though_a_thread_of_its_parent_held_the_lock(server, auth):
-    held, gate = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with auth.manager._lock:
-            held.set()
-            gate.wait(10)
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    held.wait(10)
-    pid = fork(auth.authorize)
-    assert ended_well(pid)
-    gate.set()
-    thread.join(10)
+    with held_by_another_thread(auth.manager._lock):
+        pid = fork(auth.authorize)
+        assert ended_well(pid)
 
 
 def test_c3_a_child_keeps_the_token_it_was_born_with(server, auth):
@@ -173,20 +183,9 @@ def test_c3_a_session_given_as_transport_is_not_shared_either(server, make_auth)
 
 def test_c3_a_child_works_though_a_thread_held_the_lock_of_the_cookies(server, session):
     session.get("before")
-    held, gate = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with session.cookies._cookies_lock:
-            held.set()
-            gate.wait(10)
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    held.wait(10)
-    pid = fork(lambda: session.get("child").raise_for_status())
-    assert ended_well(pid)
-    gate.set()
-    thread.join(10)
+    with held_by_another_thread(session.cookies._cookies_lock):
+        pid = fork(lambda: session.get("child").raise_for_status())
+        assert ended_well(pid)
 
 
 def test_c3_a_child_does_not_mind_a_pool_that_was_closed(server, session):
