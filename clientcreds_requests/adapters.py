@@ -45,10 +45,11 @@ def _policy(retries: int | Retry) -> Retry:
     )
 
 
-class TokenPost(requests.PreparedRequest):
-    """A token request on the wire, which every attempt completes anew.
+class RetriedRequest(requests.PreparedRequest):
+    """A request to the authorization server, which every attempt completes anew.
 
-    :param url: of the token endpoint, prepared.
+    :param method: of the request.
+    :param url: prepared.
     :param complete: returns body and header fields; called at once and before every further
         attempt, because assertions, proofs and correlation ids serve only once.
     :param until: the moment, on the monotonic clock, by which the answer must be there.
@@ -60,13 +61,14 @@ class TokenPost(requests.PreparedRequest):
 
     def __init__(
         self,
+        method: str,
         url: str,
         complete: Callable[[], tuple[bytes, Mapping[str, str]]],
         until: float,
         final: frozenset[int] = frozenset(),
     ) -> None:
         super().__init__()
-        self.method, self.url = "POST", url
+        self.method, self.url = method, url
         self.until, self.final = until, final
         self._complete = complete
         self.renew()
@@ -109,14 +111,14 @@ class RetryAdapter(BaseAdapter):
         cert: Any = None,
         proxies: Any = None,
     ) -> requests.Response:
-        """Send a request; a :class:`TokenPost` until it is answered, or it is too late.
+        """Send a request; a :class:`RetriedRequest` until it is answered, or it is too late.
 
         The answer to a token request has been read. When the last attempt failed, its answer
         or exception is what the caller gets.
         """
         adapter = self._below(request.url or "")
         settings = {"verify": verify, "cert": cert, "proxies": proxies}
-        if not isinstance(request, TokenPost):
+        if not isinstance(request, RetriedRequest):
             return adapter.send(request, stream=stream, timeout=timeout, **settings)
         if not isinstance(adapter, HTTPAdapter):  # it has no connections to be left idle
             return self._send(adapter, request, timeout, settings)
@@ -127,7 +129,7 @@ class RetryAdapter(BaseAdapter):
             HTTPAdapter.close(apart)  # a subclass may close more than is the twin's
 
     def _send(
-        self, adapter: BaseAdapter, request: TokenPost, timeout: Any, settings: dict[str, Any]
+        self, adapter: BaseAdapter, request: RetriedRequest, timeout: Any, settings: dict[str, Any]
     ) -> requests.Response:
         policy = self.max_retries
         while True:

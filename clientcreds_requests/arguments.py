@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import ssl
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
@@ -12,6 +13,9 @@ from requests.utils import check_header_validity
 from urllib3 import Retry
 
 ExtraHeaders: TypeAlias = Mapping[str, str | Callable[[], str]]
+
+#: A client certificate and its key, as requests takes them.
+Cert: TypeAlias = str | tuple[str, str] | None
 
 # The request's own, or a second way of proving who asks.
 _OWN_HEADERS = frozenset(
@@ -92,6 +96,25 @@ def header_field(what: str, name: str, value: str) -> None:
         valid = True
     if not valid:
         raise ValueError(f"{what}: {name!r} is no valid header field")
+
+
+def check_certificate(cert: object) -> None:
+    """Check that a client certificate is there, with its key.
+
+    :raises TypeError, ValueError: when it could not be used.
+    """
+    paths = cert if isinstance(cert, tuple) else (cert, None)
+    if len(paths) != 2 or not all(isinstance(path, str) for path in (paths[0], paths[1] or "")):
+        raise TypeError("cert must be a path, or a pair of paths: certificate and key")
+    certificate, key = paths
+    try:
+        # Without a password OpenSSL would ask for one at the terminal.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password="")
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"cert {cert!r} cannot be used ({error}); pass PEM files of a certificate and its "
+            "key, the key not encrypted"
+        ) from None
 
 
 def attempt_timeout(timeout: float | tuple[float, float]) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 from urllib.parse import quote
 
-from .arguments import text
+from .arguments import Cert, check_certificate, text
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -178,8 +178,20 @@ class ClientSecretJWT(ClientSecretAuth):
 class TLSClientAuth:
     """``tls_client_auth``: the client certificate of the connection speaks (RFC 8705 §2).
 
-    The certificate itself is the session's: ``session.cert``, as everywhere in requests.
+    The same for ``self_signed_tls_client_auth``. A token got this way may be bound to the
+    certificate (§3): the API calls have to show it too. A :class:`ClientCredentialsSession`
+    sees to that; elsewhere pass requests' own ``cert``.
+
+    :param cert: path of a PEM file with certificate and key, or a pair of paths, as in requests.
+        None: ``session.cert``.
+    :raises TypeError, ValueError: when there is no certificate with its key in clear.
     """
+
+    cert: Cert = None
+
+    def __post_init__(self) -> None:
+        if self.cert is not None:
+            check_certificate(self.cert)
 
     def __call__(self, client_id: str, params: dict[str, Any], headers: dict[str, str], /) -> None:
         """Complete the token request."""

@@ -7,31 +7,20 @@ import hmac
 import json
 import logging
 import time
-from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
-from urllib.parse import urlencode
 
 import requests
 from urllib3 import Retry
 
-from .adapters import TokenPost, is_transient, root_cause
-from .arguments import (
-    ExtraHeaders,
-    attempt_timeout,
-    header_field,
-    header_fields,
-    retry_count,
-    seconds,
-    text,
-)
+from .arguments import ExtraHeaders, attempt_timeout, header_fields, retry_count, seconds, text
 from .client_auth import ClientAuth, ClientSecretAuth
-from .exceptions import TokenConnectionError, TokenError, TokenTimeout
+from .exceptions import TokenError
+from .exchange import Exchange
+from .failures import CannotAsk, never_asked
 from .forks import drop_connections, reset_in_child
 from .origins import prepare_url, require_secure, without_query
-from .redaction import Redactor, bare_request, credentials_in, detached, without_our_frames
-from .token_response import read_token, refused
+from .proofs import ProofKey, Prover
 from .tokens import Token, TokenRequest
-from .transport import send
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +30,6 @@ Body: TypeAlias = Literal["auto", "json", "form"]
 _READ_IT = frozenset(
     {"access_denied", "invalid_client", "invalid_scope", "invalid_target", "unauthorized_client"}
 )
-_CONTENT_TYPES = {"json": "application/json", "form": "application/x-www-form-urlencoded"}
 _DID_NOT_READ_IT = frozenset({400, 415, 422, 500})
 
 
@@ -59,6 +47,7 @@ class TokenEndpoint:
     :param retries: after the first attempt; or a urllib3 policy.
     :param allow_http: let credentials travel in the clear.
     :param session: whose TLS, proxy and adapter settings are to be used, and nothing else of it.
+    :param dpop: the key to bind tokens to (RFC 9449); None for bearer tokens.
     :raises TypeError, ValueError: for what could not work.
     :raises InsecureTransportError: for plain http to another machine.
     """
@@ -76,6 +65,7 @@ class TokenEndpoint:
         retries: int | Retry = 3,
         allow_http: bool = False,
         session: requests.Session | None = None,
+        dpop: ProofKey | None = None,
     ) -> None:
         self.url = prepare_url("token_endpoint", url)
         require_secure("token_endpoint", self.url, allow_http)
@@ -86,8 +76,6 @@ class TokenEndpoint:
             raise ValueError("body must be 'auto', 'json' or 'form'")
         self._client_auth = client_auth
         self._body: Body = body
-        self._extra_headers = header_fields(extra_headers)
-        self._timeout = attempt_timeout(timeout)
         # The endpoint's own error says more than that of a caller who has waited long enough.
         self._deadline = 0.98 * seconds("deadline", deadline)
         self.retries = retry_count(retries)
@@ -95,7 +83,15 @@ class TokenEndpoint:
             raise TypeError("session must be a requests.Session")
         if session is not None:
             reset_in_child(session, drop_connections)
-        self._session = session
+        self._exchange = Exchange(
+            self.url,
+            self.client_id,
+            header_fields(extra_headers),
+            attempt_timeout(timeout),
+            self.retries,
+            session,
+            None if dpop is None else Prover(dpop),
+        )
         self._refused_auth: ClientAuth | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -106,8 +102,8 @@ class TokenEndpoint:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        if self._session is not None:
-            reset_in_child(self._session, drop_connections)
+        if self._exchange.session is not None:
+            reset_in_child(self._exchange.session, drop_connections)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {without_query(self.url)} {self.client_id!r}>"
@@ -134,7 +130,7 @@ class TokenEndpoint:
         """Would the client authenticate itself otherwise than when it was last refused?"""
         try:
             return self._refused_auth is not None and self._current_auth() != self._refused_auth
-        except _CannotAsk:
+        except CannotAsk:
             return False
 
     def store_key(self, request: TokenRequest) -> bytes:
@@ -148,8 +144,8 @@ class TokenEndpoint:
             auth = self._current_auth()
             if isinstance(auth, ClientSecretAuth):
                 secret = auth.secret().encode()
-        except _CannotAsk as error:
-            failure = self._failure_of_the_users(error)
+        except CannotAsk as error:
+            failure = never_asked(self.url, error)
         if failure is not None:
             raise failure
         asked = json.dumps([self.url, self.client_id, request.params()])
@@ -164,8 +160,8 @@ class TokenEndpoint:
                 self._refused_auth = self._current_auth()
                 if self._refused_auth != auth:  # the secret was rotated meanwhile
                     outcome = self._ask_as(self._refused_auth, request, until)
-        except _CannotAsk as error:
-            outcome = self._failure_of_the_users(error)
+        except CannotAsk as error:
+            outcome = never_asked(self.url, error)
         return outcome
 
     def _current_auth(self) -> ClientAuth:
@@ -175,90 +171,19 @@ class TokenEndpoint:
         try:
             return self._client_auth.current()
         except Exception as error:
-            raise _CannotAsk("the client_secret callable") from error
+            raise CannotAsk("the client_secret callable") from error
 
     def _ask_as(self, auth: ClientAuth, request: TokenRequest, until: float) -> Token | TokenError:
         if self._body != "auto":
-            return self._post(auth, request, self._body, until)
+            return self._exchange.post(auth, request, self._body, until)
         # A 500 is how some frameworks say that they expected a form: try that before waiting.
-        outcome = self._post(auth, request, "json", until, final=frozenset({500}))
+        outcome = self._exchange.post(auth, request, "json", until, final=frozenset({500}))
         if isinstance(outcome, Token):
             self._body = "json"
         elif outcome.status_code in _DID_NOT_READ_IT and outcome.error not in _READ_IT:
-            outcome = self._post(auth, request, "form", until)
+            outcome = self._exchange.post(auth, request, "form", until)
             if isinstance(outcome, Token):
                 self._body = "form"
                 where = without_query(self.url)
                 logger.info("%s reads no JSON; body='form' saves asking twice", where)
         return outcome
-
-    def _post(
-        self,
-        auth: ClientAuth,
-        request: TokenRequest,
-        body: Literal["json", "form"],
-        until: float,
-        final: frozenset[int] = frozenset(),
-    ) -> Token | TokenError:
-        secrets: set[str] = set()
-
-        def complete() -> tuple[bytes, Mapping[str, str]]:
-            headers = {
-                "Accept": "application/json",
-                "Accept-Encoding": "identity",
-                "Connection": "close",
-                "Content-Type": _CONTENT_TYPES[body],
-                "User-Agent": "clientcreds-requests",
-            }
-            params = request.params()
-            asked = params.keys() | {"client_id", "client_assertion_type"}
-            try:
-                for name, value in self._extra_headers.items():
-                    headers[name] = value() if callable(value) else value
-                auth(self.client_id, params, headers)
-                for header in headers.items():
-                    header_field("client_auth or extra_headers", *header)
-                data = json.dumps(params) if body == "json" else urlencode(params, doseq=True)
-            except Exception as error:
-                raise _CannotAsk("client_auth or extra_headers") from error
-            secrets.update(str(params[name]) for name in params.keys() - asked)
-            secrets.update(credentials_in(headers.get("Authorization", "")))
-            return data.encode(), headers
-
-        try:
-            post = TokenPost(self.url, complete, until, final)
-            response = send(post, self._session, self._timeout, self.retries)
-        except _CannotAsk:
-            raise
-        except Exception as error:
-            return self._failure(error, Redactor(*secrets))
-        return read_token(response, self.url, post.sent_at, Redactor(*secrets))
-
-    def _failure_of_the_users(self, error: _CannotAsk) -> TokenError:
-        failure = TokenError(
-            f"{refused(self.url)}: {error} raised {type(error.__cause__).__name__}",
-            request=bare_request(self.url),
-        )
-        failure.__cause__ = without_our_frames(error.__cause__)
-        return failure
-
-    def _failure(self, error: Exception, redact: Redactor) -> TokenError:
-        kind = TokenError
-        if isinstance(error, requests.Timeout):
-            kind = TokenTimeout
-        elif isinstance(error, requests.ConnectionError):
-            kind = TokenConnectionError
-        root = root_cause(error)
-        reason = redact.line(f"{type(root).__name__}: {root}")
-        failure = kind(
-            f"{refused(self.url)}: {reason}",
-            status_code=getattr(getattr(error, "response", None), "status_code", None),
-            retryable=is_transient(error),
-            request=bare_request(self.url),
-        )
-        failure.__cause__ = detached(error, reason)
-        return failure
-
-
-class _CannotAsk(Exception):
-    """What the user gave to complete the request raised; that is the cause."""

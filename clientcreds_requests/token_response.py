@@ -11,7 +11,8 @@ import requests
 
 from .adapters import RETRY_STATUSES, retry_after
 from .exceptions import TokenError
-from .origins import origin, without_query
+from .failures import refused
+from .origins import origin
 from .redaction import Redactor, bare_response
 from .tokens import Moment, Token
 
@@ -19,6 +20,7 @@ from .tokens import Moment, Token
 _HINTS: dict[str | int, str] = {
     "access_denied": "this client may not have what it asks for: check audience and scope",
     "invalid_client": "check client_id, client_secret and client_auth",
+    "invalid_dpop_proof": "if this client has to use DPoP, pass dpop",
     "invalid_request": "compare body, client_auth and audience with the provider's documentation",
     "invalid_scope": "check scope",
     "invalid_target": "check resources and audience",
@@ -35,7 +37,11 @@ _DESCRIPTION_MEMBERS = ("error_description", "errorSummary", "message", "detail"
 
 
 def read_token(
-    response: requests.Response, url: str, sent_at: Moment, redact: Redactor
+    response: requests.Response,
+    url: str,
+    sent_at: Moment,
+    redact: Redactor,
+    bound: bool = False,
 ) -> Token | TokenError:
     """The token in an answer, or the error it is, whatever bytes arrived.
 
@@ -43,6 +49,7 @@ def read_token(
     :param url: of the token endpoint.
     :param sent_at: when the request was sent.
     :param redact: knows the secrets that were sent.
+    :param bound: was a token asked for that is bound to a DPoP key?
     """
     status = response.status_code
     members = _json_object(response.content)
@@ -54,7 +61,7 @@ def read_token(
         problem = "the answer is no JSON object; check the URL"
     elif 200 <= status < 300 and members is not None and not members.get("error"):
         try:
-            return Token.from_response(members, sent_at)
+            return Token.from_response(members, sent_at, bound=bound)
         except ValueError as error:
             problem = redact(str(error))
     return _error(response, url, members or {}, problem, redact)
@@ -84,11 +91,6 @@ def _error(
         retry_after=retry_after(response),
         response=bare_response(response, url, redact),
     )
-
-
-def refused(url: str) -> str:
-    """How every message about a failed token request begins."""
-    return f"token request to {without_query(url)} failed"
 
 
 def _target(url: str, location: str) -> str:

@@ -160,7 +160,7 @@ class Token:
     :param access_token: visible ASCII characters; never in ``repr``.
     :param expires_at: seconds since the epoch; None when the server did not say.
     :param scope: as granted, space-separated.
-    :param token_type: ``Bearer``, or another that an extra understands.
+    :param token_type: ``Bearer``, or ``DPoP``: bound to a key (RFC 9449).
     :param extra: other members of the response; never in ``repr``.
     :param authorization: the header value, ready; made of type and token when left out.
     :raises ValueError: when the token could not stand in a header.
@@ -191,24 +191,24 @@ class Token:
         return Token, (*values, dict(self.extra), self.authorization)
 
     @classmethod
-    def from_response(cls, members: Mapping[str, Any], sent_at: Moment) -> Token:
+    def from_response(
+        cls, members: Mapping[str, Any], sent_at: Moment, *, bound: bool = False
+    ) -> Token:
         """Read the members of a successful response.
 
         :param members: the JSON object.
         :param sent_at: when the request was sent: lifetimes count from there, so that neither a
             slow endpoint lengthens them, nor a clock that is set meanwhile.
+        :param bound: was a token asked for that is bound to a DPoP key (RFC 9449 §5)?
         :raises ValueError: when there is no usable token in it; the text says why.
         """
-        token_type = members.get("token_type")
-        if token_type is not None and (
-            not isinstance(token_type, str) or token_type.strip().lower() not in _BEARER
-        ):
-            raise ValueError(f"the token_type {_shown(token_type)} is not understood")
+        token_type = _token_type(members.get("token_type"), bound)
         lifetime = _lifetime(members.get("expires_in"))
         token = cls(
             members.get("access_token", ""),
             expires_at=None if lifetime is None else sent_at.wall + lifetime,
             scope=_granted_scope(members.get("scope")),
+            token_type=token_type,
             extra={name: value for name, value in members.items() if name not in _NOT_EXTRA},
         )
         if lifetime is not None:
@@ -224,6 +224,23 @@ class Token:
         """Seconds until it expires, by the less hopeful clock; infinite when nobody said."""
         wall = math.inf if self.expires_at is None else self.expires_at - time.time()
         return min(wall, self.expires_monotonic - time.monotonic())
+
+
+def _token_type(given: object, bound: bool) -> str:
+    """How the token is to be presented.
+
+    :raises ValueError: for a type that is not understood, or not the one that was asked for.
+    """
+    name = "" if given is None else given.strip().lower() if isinstance(given, str) else None
+    if name == "dpop" and bound:
+        return "DPoP"
+    if name == "dpop":
+        raise ValueError("token_type 'DPoP' is not understood without a key: pass dpop")
+    if name not in _BEARER:
+        raise ValueError(f"the token_type {_shown(given)} is not understood")
+    if bound:
+        raise ValueError("the token is not bound to the DPoP key; set the client up for DPoP")
+    return "Bearer"
 
 
 def _lifetime(expires_in: object) -> float | None:

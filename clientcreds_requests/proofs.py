@@ -1,0 +1,82 @@
+"""DPoP proofs on requests, and the nonces that servers want to see in them (RFC 9449)."""
+
+from __future__ import annotations
+
+import re
+from typing import Protocol
+
+import requests
+
+from .origins import origin
+
+#: Nonces are kept for so many origins, those of the latest.
+MAX_NONCES = 64
+
+_NONCE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,1024}")  # RFC 9449 §8.1, within bounds
+
+
+class ProofKey(Protocol):
+    """A key that tokens are bound to; ``clientcreds_requests.jwt.DPoPKey`` is one."""
+
+    @property
+    def thumbprint(self) -> str:
+        """The SHA-256 thumbprint of the public key (RFC 7638)."""
+
+    def proof(
+        self, method: str, url: str, *, access_token: str | None = None, nonce: str | None = None
+    ) -> str:
+        """A new proof for one request (RFC 9449 §4.2).
+
+        :param method: of the request.
+        :param url: of the request; query and fragment are no part of the proof.
+        :param access_token: what the request carries.
+        :param nonce: what the server wants to see.
+        """
+
+
+class Prover:
+    """Puts proofs on requests, with the latest nonce of each server.
+
+    Authorization server and resource servers have a prover each: their nonces are never mixed,
+    not even when they share an origin (RFC 9449 §9).
+
+    :param key: signs the proofs.
+    :raises TypeError: when it is no such key.
+    """
+
+    def __init__(self, key: ProofKey) -> None:
+        if not callable(getattr(key, "proof", None)) or isinstance(key, type):
+            raise TypeError("dpop must be a key such as clientcreds_requests.jwt.DPoPKey.generate()")
+        self.key = key
+        self._nonces: dict[str | None, str] = {}
+
+    def proof(self, method: str, url: str, authorization: str = "") -> str:
+        """A proof for a request with that ``Authorization``."""
+        scheme, _, credentials = authorization.partition(" ")
+        return self.key.proof(
+            method,
+            url,
+            access_token=credentials if scheme == "DPoP" else None,
+            nonce=self._nonces.get(origin(url)),
+        )
+
+    def prove(self, request: requests.PreparedRequest) -> None:
+        """Put a proof on a request, in place of the one it has: each serves only once."""
+        authorization = request.headers.get("Authorization", "")
+        request.headers["DPoP"] = self.proof(
+            request.method or "", request.url or "", str(authorization)
+        )
+
+    def learn(self, response: requests.Response) -> bool:
+        """Keep the nonce that a server gave, for the next request to it (RFC 9449 §8.2).
+
+        :return: did it give one?
+        """
+        nonce = response.headers.get("DPoP-Nonce", "")
+        if not _NONCE.fullmatch(nonce):  # two of them, joined by a comma and a space, among others
+            return False
+        where = origin(response.url or "")
+        if self._nonces.get(where) != nonce:
+            latest = list(self._nonces.items())[1 - MAX_NONCES :]
+            self._nonces = {**dict(latest), where: nonce}  # never changed in place: no lock
+        return True
