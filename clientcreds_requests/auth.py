@@ -7,22 +7,28 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import requests
 from requests.auth import AuthBase
 
 from .arguments import ExtraHeaders
 from .client_auth import ClientAuth, ClientAuthName, client_auth_for
+from .discovery import Issuer
+from .environment import by_environment
+from .issuer_endpoint import IssuerEndpoint, by_issuer
 from .manager import TokenManager
+from .options import AuthOwnOptions
 from .origins import AllowedOrigins, without_query
+from .proofs import ProofKey, Prover
 from .replay import Replay
 from .stores import StoredFetch, TokenStore
 from .token_endpoint import Body, TokenEndpoint
 from .tokens import Token, TokenRequest
+from .views import TokenView
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
     from urllib3 import Retry
 
 _BROWSER_WARNING = (
@@ -31,8 +37,8 @@ _BROWSER_WARNING = (
 )
 
 
-class ClientCredentialsAuth(AuthBase):
-    """A bearer token for every request, got with client credentials (RFC 6749 §4.4).
+class ClientCredentialsAuth(TokenView, AuthBase):
+    """A token for every request, got with client credentials (RFC 6749 §4.4).
 
     One object serves any number of threads and sessions; its token is got when it is first
     needed, kept in memory, and renewed before anyone has to wait.
@@ -63,13 +69,15 @@ class ClientCredentialsAuth(AuthBase):
     :param session: whose TLS, proxy and adapter settings the token request uses; it is neither
         changed nor closed.
     :param store: shares the tokens with other processes; None: they stay in memory.
+    :param dpop: the key to bind tokens to (RFC 9449), such as ``DPoPKey.generate()`` of
+        ``clientcreds_requests.jwt``. None: bearer tokens.
     :raises TypeError, ValueError: for arguments that could not work.
     :raises InsecureTransportError: for plain http to another machine.
     """
 
     def __init__(
         self,
-        token_endpoint: str,
+        token_endpoint: str | Issuer,
         client_id: str,
         client_secret: str | Callable[[], str] | None = None,
         *,
@@ -89,11 +97,15 @@ class ClientCredentialsAuth(AuthBase):
         allow_http: bool = False,
         session: requests.Session | None = None,
         store: TokenStore | None = None,
+        dpop: ProofKey | None = None,
     ) -> None:
         if sys.platform == "emscripten":
             warnings.warn(_BROWSER_WARNING, UserWarning, stacklevel=2)
+        endpoint_of: Callable[..., TokenEndpoint] = (
+            IssuerEndpoint if isinstance(token_endpoint, Issuer) else TokenEndpoint
+        )
         #: Where and how tokens are asked for; shared with siblings.
-        self.endpoint = TokenEndpoint(
+        self.endpoint = endpoint_of(
             token_endpoint,
             client_id,
             client_auth_for(client_auth, client_secret),
@@ -104,6 +116,7 @@ class ClientCredentialsAuth(AuthBase):
             retries=retries,
             allow_http=allow_http,
             session=session,
+            dpop=dpop,
         )
         #: When they are asked for, and the tokens themselves; shared likewise.
         if store is not None and not callable(getattr(store, "get_or_fetch", None)):
@@ -114,8 +127,48 @@ class ClientCredentialsAuth(AuthBase):
         self._request = TokenRequest(scope, resources, audience, extra_params)
         self._entry = self.manager.entry(self._request)
         self._origins = AllowedOrigins(allowed_origins, allow_http)
+        self._prover = None if dpop is None else Prover(dpop)
         self._hook: Replay | None = None
         self._initialized: Future[Self] | None = None
+
+    @classmethod
+    def from_issuer(
+        cls,
+        issuer: str,
+        client_id: str,
+        client_secret: str | Callable[[], str] | None = None,
+        **options: Unpack[AuthOwnOptions],
+    ) -> Self:
+        """An auth that finds its token endpoint in the server's metadata (RFC 8414, OpenID).
+
+        The metadata is asked for with the first token request, not here. It names the endpoint
+        (for a client certificate the alias of RFC 8705 §5) and the method by which to send the
+        client secret; the body is a form.
+
+        :param issuer: the server's issuer identifier, a URL, exactly as the server writes it.
+        :param client_id: the client's identifier.
+        :param client_secret: its secret, or a callable that returns it.
+        :param options: keyword arguments of the constructor; what is said here holds.
+        :raises TypeError, ValueError: for arguments that could not work.
+        :raises InsecureTransportError: for plain http to another machine.
+        """
+        return cls(**by_issuer(issuer, client_id, client_secret, options))
+
+    @classmethod
+    def from_env(cls, prefix: str = "CLIENTCREDS_", **options: Unpack[AuthOwnOptions]) -> Self:
+        """An auth with settings from environment variables.
+
+        These are, each after the prefix: ``TOKEN_ENDPOINT`` or ``ISSUER``, ``CLIENT_ID``,
+        ``CLIENT_SECRET`` or ``CLIENT_SECRET_FILE`` (read anew for every token request, its final
+        newline dropped), ``SCOPE``, ``RESOURCES`` (space-separated), ``AUDIENCE``, ``BODY``,
+        ``CLIENT_AUTH``.
+
+        :param prefix: how the names of the variables begin.
+        :param options: keyword arguments of the constructor, which come before the environment.
+        :raises TypeError, ValueError: when something is missing or could not work.
+        :raises InsecureTransportError: for plain http to another machine.
+        """
+        return cls(**by_environment(prefix, options))
 
     def _new_manager(
         self, leeway: float, renew_ahead: float | None, deadline: float
@@ -162,12 +215,19 @@ class ClientCredentialsAuth(AuthBase):
             token = self._entry.fresh_token() or self.manager.get_token(self._request)
             hook = self._hook
             if hook is None or hook.token is not token:
-                hook = self._hook = Replay(self.manager, self._request, token)
+                hook = self._hook = Replay(self.manager, self._request, token, self._prover)
             r.headers["Authorization"] = token.authorization
+            if self._prover is not None:
+                self._prover.prove(r)
             hooks = r.hooks["response"]
             if not hooks or hook not in hooks:
                 hooks.append(hook)
         return r
+
+    def prove(self, request: requests.PreparedRequest) -> None:
+        """Put a fresh DPoP proof on a request that carries the token; without ``dpop``, nothing."""
+        if self._prover is not None:
+            self._prover.prove(request)
 
     def authorize(self) -> Self:
         """See to it that a usable token is there; ask for one only if there is none.
@@ -194,20 +254,6 @@ class ClientCredentialsAuth(AuthBase):
         """
         self.manager.clear(self._request)
 
-    def get_user_info(self) -> NoReturn:
-        """There is no user in this grant.
-
-        :raises NotImplementedError: always.
-        """
-        raise NotImplementedError("client credentials speak for a client: there is no user")
-
-    def initialize(self) -> Future[Self]:
-        """Resolved at once: there is nothing to wait for; see :meth:`authorize`."""
-        if self._initialized is None:
-            self._initialized = Future()
-            self._initialized.set_result(self)
-        return self._initialized
-
     def replace(self, **changes: Any) -> Self:
         """The same client asking for something else.
 
@@ -224,61 +270,3 @@ class ClientCredentialsAuth(AuthBase):
         sibling._entry = self.manager.entry(sibling._request)
         sibling._hook = sibling._initialized = None
         return sibling
-
-    @property
-    def authorized(self) -> bool:
-        """Is a usable token at hand?"""
-        token = self.manager.held(self._request)
-        return token is not None and self.manager.is_usable(token)
-
-    @property
-    def access_token(self) -> str | None:
-        """The token that is held, also when it has expired."""
-        token = self.manager.held(self._request)
-        return token.access_token if token is not None else None
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The header field that carries the token that is held; empty without one."""
-        token = self.manager.held(self._request)
-        return {"Authorization": token.authorization} if token is not None else {}
-
-    @property
-    def expires(self) -> int | None:
-        """When the token that is held expires: milliseconds since the epoch; None if unknown."""
-        token = self.manager.held(self._request)
-        at = token.expires_at if token is not None else None
-        return int(at * 1000) if at is not None else None
-
-    @property
-    def authorizing(self) -> Future[Token] | None:
-        """The token request in flight."""
-        return self.manager.in_flight(self._request)
-
-    @property
-    def initialized(self) -> Future[Self]:
-        """The same as :meth:`initialize` returns."""
-        return self.initialize()
-
-    @property
-    def user_info(self) -> None:
-        """None: there is no user in this grant."""
-        return
-
-    @property
-    def error(self) -> str | None:
-        """OAuth error code of the last token request, if it failed."""
-        failure = self.manager.last_error(self._request)
-        return failure.error if failure is not None else None
-
-    @property
-    def error_description(self) -> str | None:
-        """The server's words about it."""
-        failure = self.manager.last_error(self._request)
-        return failure.error_description if failure is not None else None
-
-    @property
-    def error_uri(self) -> str | None:
-        """A web page about it."""
-        failure = self.manager.last_error(self._request)
-        return failure.error_uri if failure is not None else None

@@ -54,7 +54,7 @@ class ClientSecretAuth:
 
     def __post_init__(self) -> None:
         if not callable(self.client_secret):
-            _check_secret("client_secret", self.client_secret)
+            check_secret("client_secret", self.client_secret)
 
     def __getstate__(self) -> dict[str, Any]:
         if not callable(self.client_secret):
@@ -69,7 +69,7 @@ class ClientSecretAuth:
         if not callable(self.client_secret):
             return self
         secret = self.client_secret()
-        _check_secret("what the client_secret callable returned", secret)
+        check_secret("what the client_secret callable returned", secret)
         return replace(self, client_secret=secret)
 
     def secret(self) -> str:
@@ -79,7 +79,11 @@ class ClientSecretAuth:
         return current
 
 
-def _check_secret(what: str, secret: object) -> None:
+def check_secret(what: str, secret: object) -> None:
+    """Check that something can be a client secret; the error does not quote it.
+
+    :raises TypeError, ValueError: when it cannot.
+    """
     if not isinstance(secret, str):
         kind = type(secret).__name__
         raise TypeError(f"{what} must be a str, or a callable returning one; not {kind}")

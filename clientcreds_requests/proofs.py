@@ -46,7 +46,9 @@ class Prover:
 
     def __init__(self, key: ProofKey) -> None:
         if not callable(getattr(key, "proof", None)) or isinstance(key, type):
-            raise TypeError("dpop must be a key such as clientcreds_requests.jwt.DPoPKey.generate()")
+            raise TypeError(
+                "dpop must be a key, such as DPoPKey.generate() of clientcreds_requests.jwt"
+            )
         self.key = key
         self._nonces: dict[str | None, str] = {}
 

@@ -14,16 +14,24 @@ from requests.cookies import extract_cookies_to_jar, get_cookie_header
 from requests.hooks import default_hooks
 
 from .bodies import read_body, rewind
-from .challenges import parse_challenges
+from .challenges import Challenge, parse_challenges
 from .exceptions import TokenError
 from .manager import TokenManager
+from .proofs import Prover
 from .tokens import Token, TokenRequest
 
 #: The most of a 401's body that is read, in bytes and in seconds, to keep its connection.
 DRAIN_BYTES, DRAIN_SECONDS = 64 * 1024, 1.0
 
-# Another token of the same client would be refused too (RFC 6750 §3.1, RFC 9470 §3).
-_NOT_THE_TOKEN = frozenset({"insufficient_scope", "insufficient_user_authentication"})
+# Another token of the same client would be refused too (RFC 6750 §3.1, RFC 9470 §3, RFC 9449 §7).
+_NOT_THE_TOKEN = frozenset(
+    {
+        "insufficient_scope",
+        "insufficient_user_authentication",
+        "invalid_dpop_proof",
+        "use_dpop_nonce",
+    }
+)
 
 
 class Replay:
@@ -35,32 +43,71 @@ class Replay:
     :param manager: knows whether the token still is the one in use, and gets another.
     :param request: what the token was asked for.
     :param token: what the requests carry.
+    :param prover: puts DPoP proofs on the requests; None for bearer tokens.
     """
 
-    __slots__ = ("_manager", "_request", "token")
+    __slots__ = ("_manager", "_prover", "_request", "token")
 
-    def __init__(self, manager: TokenManager, request: TokenRequest, token: Token) -> None:
+    def __init__(
+        self,
+        manager: TokenManager,
+        request: TokenRequest,
+        token: Token,
+        prover: Prover | None = None,
+    ) -> None:
         self._manager = manager
         self._request = request
+        self._prover = prover
         self.token = token
 
     def __call__(self, response: requests.Response, **settings: Any) -> requests.Response:
         """Return the response, or the answer to the request sent again."""
+        gave_nonce = self._prover is not None and self._prover.learn(response)
         if response.status_code != 401 or response.history:
             return response
-        request = response.request
         # Without our token it went to somewhere that must not see it: a redirect's target.
-        if not self._has_a_token_of_ours(request):
+        if not self._has_a_token_of_ours(response.request):
             return response
-        if not _is_about_the_token(response):
+        response = self._with_another_proof(response, gave_nonce, settings)
+        if response.status_code != 401 or not self._is_about_the_token(response):
             return response
         self._manager.invalidate(self.token, self._request)
-        if not rewind(request):
+        if not rewind(response.request):
             return response
         token = self._new_token(response)
         if token.authorization == self.token.authorization:
             return response
-        return _send_again(response, Replay(self._manager, self._request, token), settings)
+        renewed = Replay(self._manager, self._request, token, self._prover)
+        answer = _send_again(response, renewed, settings)
+        gave_nonce = self._prover is not None and self._prover.learn(answer)
+        return renewed._with_another_proof(answer, gave_nonce, settings)
+
+    def _with_another_proof(
+        self, response: requests.Response, gave_nonce: bool, settings: Mapping[str, Any]
+    ) -> requests.Response:
+        """The answer to the request with another proof, if the server asks for that.
+
+        A server may want its nonce in the proof (RFC 9449 §9); and a request that is sent over
+        and over, or redirected, brings a proof that has served already.
+        """
+        if self._prover is None or response.status_code != 401:
+            return response
+        errors = {
+            parameters.get("error")
+            for scheme, parameters in _challenges(response)
+            if scheme == "dpop"
+        }
+        helps = "invalid_dpop_proof" in errors or (gave_nonce and "use_dpop_nonce" in errors)
+        if not helps or not rewind(response.request):
+            return response
+        answer = _send_again(response, self, settings)
+        self._prover.learn(answer)
+        return answer
+
+    def prove(self, request: requests.PreparedRequest) -> None:
+        """Put a fresh proof on a request, if its token needs one."""
+        if self._prover is not None:
+            self._prover.prove(request)
 
     def __deepcopy__(self, _memo: object) -> Replay:
         return self
@@ -73,6 +120,14 @@ class Replay:
         # Its own, or the one that another thread, sending the same object, has just put there.
         tokens = [self.token, *(h.token for h in request.hooks["response"] if type(h) is Replay)]
         return request.headers.get("Authorization") in [token.authorization for token in tokens]
+
+    def _is_about_the_token(self, response: requests.Response) -> bool:
+        """Would another token help? Not when only other schemes are asked for."""
+        challenges, ours = _challenges(response), self.token.token_type.lower()
+        return not challenges or any(
+            scheme == ours and parameters.get("error") not in _NOT_THE_TOKEN
+            for scheme, parameters in challenges
+        )
 
     def _new_token(self, response: requests.Response) -> Token:
         try:
@@ -91,13 +146,8 @@ def pass_through(response: requests.Response, **_settings: Any) -> requests.Resp
     return response
 
 
-def _is_about_the_token(response: requests.Response) -> bool:
-    """Would another token help? Not when only other schemes are asked for."""
-    challenges = parse_challenges(response.headers.get("WWW-Authenticate", ""))
-    return not challenges or any(
-        scheme == "bearer" and parameters.get("error") not in _NOT_THE_TOKEN
-        for scheme, parameters in challenges
-    )
+def _challenges(response: requests.Response) -> list[Challenge]:
+    return parse_challenges(response.headers.get("WWW-Authenticate", ""))
 
 
 def _send_again(
@@ -110,6 +160,7 @@ def _send_again(
     # The history keeps what was refused; redirects go on from the request itself.
     response.request = request.copy()
     request.headers["Authorization"] = hook.token.authorization
+    hook.prove(request)
     # Copies share the hooks, and may carry another token: those of this request alone change.
     others = [other for other in request.hooks["response"] if not isinstance(other, Replay)]
     request.hooks = {**request.hooks, "response": [hook, *others]}

@@ -4,43 +4,23 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, TypedDict
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import requests
 from requests.adapters import BaseAdapter
 
 from .adapters import RetryAdapter
-from .arguments import ExtraHeaders
 from .auth import ClientCredentialsAuth
-from .client_auth import ClientAuth, ClientAuthName
+from .client_auth import TLSClientAuth
+from .discovery import Issuer
+from .environment import by_environment
+from .issuer_endpoint import by_issuer
+from .options import AuthOptions, SessionOptions
 from .origins import origin, prepare_url, without_query
-from .stores import TokenStore
-from .token_endpoint import Body
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
-    from urllib3 import Retry
-
-
-class AuthOptions(TypedDict, total=False):
-    """The keyword arguments of :class:`ClientCredentialsAuth`, but for ``session``."""
-
-    scope: str | Iterable[str] | None
-    resources: Iterable[str] | None
-    audience: str | None
-    extra_params: Mapping[str, str] | None
-    extra_headers: ExtraHeaders | None
-    body: Body
-    client_auth: ClientAuth | ClientAuthName
-    leeway: float
-    renew_ahead: float | None
-    timeout: float | tuple[float, float]
-    deadline: float
-    retries: int | Retry
-    allowed_origins: Iterable[str] | None
-    allow_http: bool
-    store: TokenStore | None
 
 
 class ClientCredentialsSession(requests.Session):
@@ -64,7 +44,7 @@ class ClientCredentialsSession(requests.Session):
 
     def __init__(
         self,
-        token_endpoint: str,
+        token_endpoint: str | Issuer,
         client_id: str,
         client_secret: str | Callable[[], str] | None = None,
         *,
@@ -78,8 +58,41 @@ class ClientCredentialsSession(requests.Session):
         self.auth = ClientCredentialsAuth(
             token_endpoint, client_id, client_secret, session=self, **options
         )
+        client_auth = options.get("client_auth")
+        if isinstance(client_auth, TLSClientAuth):
+            self.cert = client_auth.cert  # what its tokens are bound to
         endpoint = self.auth.endpoint
         self.mount(endpoint.url, RetryAdapter(self._adapter_below, endpoint.retries))
+
+    @classmethod
+    def from_issuer(
+        cls,
+        issuer: str,
+        client_id: str,
+        client_secret: str | Callable[[], str] | None = None,
+        **options: Unpack[SessionOptions],
+    ) -> Self:
+        """A session that finds its token endpoint in the server's metadata.
+
+        See :meth:`ClientCredentialsAuth.from_issuer`.
+
+        :param issuer: the server's issuer identifier, a URL, exactly as the server writes it.
+        :param client_id: the client's identifier.
+        :param client_secret: its secret, or a callable that returns it.
+        :param options: keyword arguments of the constructor.
+        """
+        return cls(**by_issuer(issuer, client_id, client_secret, options))
+
+    @classmethod
+    def from_env(cls, prefix: str = "CLIENTCREDS_", **options: Unpack[SessionOptions]) -> Self:
+        """A session with settings from environment variables.
+
+        See :meth:`ClientCredentialsAuth.from_env`.
+
+        :param prefix: how the names of the variables begin.
+        :param options: keyword arguments of the constructor, which come before the environment.
+        """
+        return cls(**by_environment(prefix, options))
 
     def _adapter_below(self, url: str) -> BaseAdapter:
         """The adapter that would serve the URL if no retry adapter were mounted."""
@@ -109,8 +122,10 @@ class ClientCredentialsSession(requests.Session):
         there, here = origin(prepared_request.url or ""), origin(response.request.url or "")
         if "Authorization" in prepared_request.headers:
             if there is not None and there == here:
+                self.auth.prove(prepared_request)
                 return
             del prepared_request.headers["Authorization"]
+            prepared_request.headers.pop("DPoP", None)
         super().rebuild_auth(prepared_request, response)
 
 

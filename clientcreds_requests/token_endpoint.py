@@ -114,7 +114,7 @@ class TokenEndpoint:
         :raises TokenError: when none is to be had; nothing else, whatever the endpoint does.
         """
         # An error is raised here, where no frame of its traceback holds a secret.
-        outcome = self._ask(request)
+        outcome = self._ask(request, time.monotonic() + self._deadline)
         if isinstance(outcome, TokenError):
             raise outcome
         logger.debug("got token %s from %s", outcome.fingerprint, without_query(self.url))
@@ -151,8 +151,7 @@ class TokenEndpoint:
         asked = json.dumps([self.url, self.client_id, request.params()])
         return hmac.digest(secret, asked.encode(), hashlib.sha256)
 
-    def _ask(self, request: TokenRequest) -> Token | TokenError:
-        until = time.monotonic() + self._deadline
+    def _ask(self, request: TokenRequest, until: float) -> Token | TokenError:
         try:
             auth = self._current_auth()
             outcome = self._ask_as(auth, request, until)

@@ -52,7 +52,7 @@ def read_token(
     :param bound: was a token asked for that is bound to a DPoP key?
     """
     status = response.status_code
-    members = _json_object(response.content)
+    members = json_object(response.content)
     problem = ""
     if 300 <= status < 400:
         target = redact.line(_target(url, response.headers.get("Location", "")))
@@ -100,7 +100,8 @@ def _target(url: str, location: str) -> str:
         return "nowhere"
 
 
-def _json_object(body: bytes) -> dict[str, Any] | None:
+def json_object(body: bytes) -> dict[str, Any] | None:
+    """The JSON object that a body is; None for anything else."""
     try:
         # Not "utf-8-sig": its module would be imported here, and a child forked at that moment
         # would wait for the import's lock for ever.

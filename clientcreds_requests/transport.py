@@ -11,7 +11,6 @@ from urllib3 import Retry
 from .adapters import RetriedRequest, RetryAdapter
 from .arguments import Cert
 
-
 #: What every request to the authorization server says of itself.
 FIELDS = {
     "Accept": "application/json",

@@ -367,7 +367,9 @@ def test_f1_other_requests_pass_through_with_all_their_settings(server):
 def test_f1_the_adapter_takes_one_timeout_for_both(server):
     with closing(HTTPAdapter()) as below:
         adapter = RetryAdapter(lambda _: below, 0)
-        post = RetriedRequest("POST", server.token_endpoint, lambda: (b"", {}), time.monotonic() + 20)
+        post = RetriedRequest(
+            "POST", server.token_endpoint, lambda: (b"", {}), time.monotonic() + 20
+        )
         assert adapter.send(post, timeout=5).status_code == 400
 
 

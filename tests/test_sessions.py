@@ -16,7 +16,7 @@ from clientcreds_requests import (
     InsecureTransportError,
     TokenError,
 )
-from clientcreds_requests.sessions import AuthOptions
+from clientcreds_requests.options import AuthOptions
 from clientcreds_requests.testing import RESET, Answer
 
 TOKEN_ENDPOINT = "https://auth.example.com/token"

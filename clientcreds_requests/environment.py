@@ -1,0 +1,88 @@
+"""Settings from environment variables, and secrets from files that may change."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .client_auth import check_secret
+from .issuer_endpoint import by_issuer
+
+
+@dataclass(frozen=True)
+class SecretFile:
+    """A client secret in a file, as Docker and Kubernetes mount it.
+
+    Used as ``client_secret`` it is read anew for every token request, so that rotation needs no
+    restart.
+
+    :param path: of the file; the newline that it ends with is dropped.
+    """
+
+    path: str
+
+    def __call__(self) -> str:
+        """The secret of this moment.
+
+        :raises OSError, UnicodeError: when it cannot be read.
+        """
+        content = Path(self.path).read_text(encoding="utf-8")
+        return content.removesuffix("\n").removesuffix("\r")
+
+
+def by_environment(prefix: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a constructor that the environment gives.
+
+    :param prefix: how the names of the variables begin. One that is empty is not set.
+    :param options: keyword arguments, which come first.
+    :raises TypeError, ValueError: when something is missing or said twice; the text names it.
+    """
+    if not isinstance(prefix, str):
+        raise TypeError(f"prefix must be a str, not {type(prefix).__name__}")
+
+    def value(name: str) -> str | None:
+        return os.environ.get(prefix + name) or None
+
+    issuer, endpoint = value("ISSUER"), value("TOKEN_ENDPOINT")
+    if (issuer is None) == (endpoint is None):
+        how_many = "neither" if issuer is None else "both"
+        raise ValueError(f"set one of {prefix}TOKEN_ENDPOINT and {prefix}ISSUER; {how_many} is set")
+    client_id = value("CLIENT_ID")
+    if client_id is None:
+        raise ValueError(f"{prefix}CLIENT_ID is not set")
+    secret = _secret(prefix, value("CLIENT_SECRET"), value("CLIENT_SECRET_FILE"))
+    resources = value("RESOURCES")
+    found = {
+        "scope": value("SCOPE"),
+        "resources": None if resources is None else resources.split(),
+        "audience": value("AUDIENCE"),
+        "body": value("BODY"),
+        "client_auth": value("CLIENT_AUTH"),
+    }
+    settings = {name: said for name, said in found.items() if said is not None} | dict(options)
+    if issuer is not None:
+        return by_issuer(issuer, client_id, secret, settings)
+    return {
+        **settings,
+        "token_endpoint": endpoint,
+        "client_id": client_id,
+        "client_secret": secret,
+    }
+
+
+def _secret(prefix: str, secret: str | None, path: str | None) -> str | SecretFile | None:
+    if path is None:
+        return secret
+    if secret is not None:
+        raise ValueError(f"set one of {prefix}CLIENT_SECRET and {prefix}CLIENT_SECRET_FILE")
+    file = SecretFile(path)
+    try:
+        content = file()
+    except (OSError, UnicodeError) as error:
+        kind = type(error).__name__
+        raise ValueError(f"{prefix}CLIENT_SECRET_FILE: {path} cannot be read ({kind})") from None
+    check_secret(f"{prefix}CLIENT_SECRET_FILE: the content of {path}", content)
+    return file

@@ -1,0 +1,49 @@
+"""The keyword arguments of auth and session, typed, so that a typo is an error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, TypedDict
+
+from .arguments import ExtraHeaders
+from .client_auth import ClientAuth, ClientAuthName
+from .proofs import ProofKey
+from .stores import TokenStore
+from .token_endpoint import Body
+
+if TYPE_CHECKING:
+    import requests
+    from urllib3 import Retry
+
+
+class AuthOptions(TypedDict, total=False):
+    """The keyword arguments of :class:`ClientCredentialsAuth`, but for ``session``."""
+
+    scope: str | Iterable[str] | None
+    resources: Iterable[str] | None
+    audience: str | None
+    extra_params: Mapping[str, str] | None
+    extra_headers: ExtraHeaders | None
+    body: Body
+    client_auth: ClientAuth | ClientAuthName
+    leeway: float
+    renew_ahead: float | None
+    timeout: float | tuple[float, float]
+    deadline: float
+    retries: int | Retry
+    allowed_origins: Iterable[str] | None
+    allow_http: bool
+    store: TokenStore | None
+    dpop: ProofKey | None
+
+
+class AuthOwnOptions(AuthOptions, total=False):
+    """The keyword arguments of :class:`ClientCredentialsAuth`."""
+
+    session: requests.Session | None
+
+
+class SessionOptions(AuthOptions, total=False):
+    """The keyword arguments of :class:`ClientCredentialsSession`."""
+
+    base_url: str | None
