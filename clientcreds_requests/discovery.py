@@ -120,11 +120,11 @@ def find(
         try:
             response = _get(url, session, timeout, retries, until)
             return _read(response, issuer.identifier, allow_http)
-        except requests.RequestException as error:
-            bare = requests.Request("GET", url).prepare()
-            return unanswered(f"{failure}: {url}", bare, error, Redactor())
         except ValueError as error:
             problems.append(f"{url} {error}")
+        except Exception as error:
+            bare = requests.Request("GET", url).prepare()
+            return unanswered(f"{failure}: {url}", bare, error, Redactor())
     status = response.status_code if response is not None else None
     return TokenError(
         f"{failure}: {'; '.join(problems)}; check the issuer, or pass the token endpoint",

@@ -32,6 +32,7 @@ class Listener:
     :param identify: completes a request with who sent it, before it is recorded.
     :param respond: gives the regular answer to a request.
     :param latency: asked for each request: the seconds until it is answered.
+    :param scripted: is a request one of those that scripts are for?
     """
 
     def __init__(
@@ -39,10 +40,12 @@ class Listener:
         identify: Callable[[RecordedRequest], RecordedRequest],
         respond: Callable[[RecordedRequest], Answer],
         latency: Callable[[], float],
+        scripted: Callable[[RecordedRequest], bool] = lambda _: True,
     ) -> None:
         self.port = 0
         self.scripts: deque[Script] = deque()
         self._identify, self._respond, self._latency = identify, respond, latency
+        self._scripted = scripted
         self._state = threading.Condition()  # guards everything below
         self._stopped = True
         self._down = False
@@ -156,7 +159,11 @@ class Listener:
         request = self._identify(request)
         with self._state:
             number = self._record(request)
-            script = Fault.RESET if self._down else self.scripts.popleft() if self.scripts else None
+            script: Script = None
+            if self._down:
+                script = Fault.RESET
+            elif self.scripts and self._scripted(request):
+                script = self.scripts.popleft()
         reply = script(request) if callable(script) else script
         if reply is None:
             reply = self._respond(request)

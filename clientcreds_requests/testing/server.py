@@ -18,6 +18,14 @@ REPEATABLE = {"resource", "audience"}  # RFC 8707, RFC 8693
 BODIES = {"application/json": "json", "application/x-www-form-urlencoded": "form"}
 
 
+# RFC 8414 and OpenID Connect.
+METADATA_PATHS = {"/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"}
+
+
+def _is_token_request(request: RecordedRequest) -> bool:
+    return not request.path.startswith("/.well-known/")
+
+
 @dataclass(frozen=True)
 class IssuedToken:
     """An access token as the server knows it; times are seconds of a monotonic clock."""
@@ -93,7 +101,7 @@ class LocalAuthorizationServer:
         self.methods = set(methods)
         self._tokens: dict[str, IssuedToken] = {}
         self._authorization_server = Listener(
-            self._identify_client, self._respond_with_token, lambda: self.latency
+            self._identify_client, self._respond, lambda: self.latency, _is_token_request
         )
         self._api = Listener(self._identify_token, self._respond_to_call, lambda: self.api_latency)
 
@@ -119,6 +127,11 @@ class LocalAuthorizationServer:
         return f"http://127.0.0.1:{self._authorization_server.port}"
 
     @property
+    def issuer(self) -> str:
+        """The issuer identifier, whose metadata names the token endpoint."""
+        return self.url
+
+    @property
     def token_endpoint(self) -> str:
         """The URL to get tokens from."""
         return f"{self.url}/token"
@@ -131,7 +144,12 @@ class LocalAuthorizationServer:
     @property
     def token_requests(self) -> list[RecordedRequest]:
         """The requests to the token endpoint in order of arrival, with those in flight."""
-        return self._authorization_server.requests()
+        return [r for r in self._authorization_server.requests() if _is_token_request(r)]
+
+    @property
+    def metadata_requests(self) -> list[RecordedRequest]:
+        """The requests for the server's metadata in order of arrival."""
+        return [r for r in self._authorization_server.requests() if not _is_token_request(r)]
 
     @property
     def api_requests(self) -> list[RecordedRequest]:
@@ -144,7 +162,7 @@ class LocalAuthorizationServer:
         return list(self._tokens.values())
 
     def reset_records(self) -> None:
-        """Empty :attr:`token_requests` and :attr:`api_requests`; tokens stay what they are."""
+        """Empty the lists of requests; tokens stay what they are."""
         self._authorization_server.reset_records()
         self._api.reset_records()
 
@@ -216,6 +234,21 @@ class LocalAuthorizationServer:
     def _identify_client(self, request: RecordedRequest) -> RecordedRequest:
         client = self._authenticate(request)
         return replace(request, client_id=client if isinstance(client, str) else None)
+
+    def _respond(self, request: RecordedRequest) -> Answer:
+        if _is_token_request(request):
+            return self._respond_with_token(request)
+        if request.path not in METADATA_PATHS:
+            return Answer(404)
+        return Answer(
+            200,
+            {
+                "issuer": self.issuer,
+                "token_endpoint": self.token_endpoint,
+                "token_endpoint_auth_methods_supported": sorted(self.methods),
+                "grant_types_supported": ["client_credentials"],
+            },
+        )
 
     def _respond_with_token(self, request: RecordedRequest) -> Answer:
         if request.path != "/token":
