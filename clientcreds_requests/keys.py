@@ -51,6 +51,13 @@ _ALGORITHMS = {
     "Ed448": ("EdDSA",),
 }
 _CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
+_MAKERS: dict[str, Callable[[], PrivateKey]] = {
+    "RSA": lambda: rsa.generate_private_key(65537, 2048),
+    "P-256": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "P-384": lambda: ec.generate_private_key(ec.SECP384R1()),
+    "P-521": lambda: ec.generate_private_key(ec.SECP521R1()),
+    "Ed25519": ed25519.Ed25519PrivateKey.generate,
+}
 _JWK_READERS: dict[object, Callable[[dict[str, Any]], Any]] = {
     "RSA": RSAAlgorithm.from_jwk,
     "EC": ECAlgorithm.from_jwk,
@@ -117,6 +124,15 @@ def read_key(what: str, key: object, algorithm: str | None = None) -> SigningKey
         raise TypeError(f"the kid in {what} must be a str, not {type(kid).__name__}")
     public = _public_jwk(private)
     return SigningKey(private, public, algorithm, thumbprint(public), kid or None, certificate)
+
+
+def new_key(algorithm: str) -> PrivateKey:
+    """A new key for the algorithm.
+
+    :raises TypeError, ValueError: when it is no asymmetric one.
+    """
+    check_algorithm("algorithm", algorithm)
+    return next(make() for kind, make in _MAKERS.items() if algorithm in _ALGORITHMS[kind])
 
 
 def check_algorithm(what: str, algorithm: object) -> str:
