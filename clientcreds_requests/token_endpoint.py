@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import hmac
 import json
@@ -95,9 +96,11 @@ class TokenEndpoint:
         self._refused_auth: ClientAuth | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """All but the credentials that were refused; a literal secret is not given away."""
-        if isinstance(self._client_auth, ClientSecretAuth):
-            self._client_auth.__getstate__()
+        """All but the credentials that were refused; a literal secret is not given away.
+
+        :raises TypeError: when the client authentication holds one.
+        """
+        copy.copy(self._client_auth)  # which refuses, if it holds a literal secret or key
         return {**self.__dict__, "_refused_auth": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

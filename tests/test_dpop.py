@@ -1,0 +1,414 @@
+"""Tokens bound to a key (RFC 9449), at a server that checks every proof."""
+
+from __future__ import annotations
+
+import copy
+from io import BytesIO
+
+import pytest
+import requests
+from dpop_server import DPoPServer, part
+from helpers import elsewhere, together, token_answer
+
+from clientcreds_requests import ClientCredentialsAuth, ClientCredentialsSession, TokenError
+from clientcreds_requests.jwt import DPoPKey
+from clientcreds_requests.proofs import MAX_NONCES, Prover
+from clientcreds_requests.testing import Answer
+
+
+@pytest.fixture
+def server():
+    with DPoPServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def key():
+    return DPoPKey.generate()
+
+
+@pytest.fixture
+def auth(server, key):
+    return ClientCredentialsAuth(*client_of(server), dpop=key)
+
+
+@pytest.fixture
+def session(server, key):
+    base = server.api_url
+    with ClientCredentialsSession(*client_of(server), dpop=key, base_url=base) as session:
+        yield session
+
+
+def client_of(server):
+    return server.token_endpoint, server.client_id, server.client_secret
+
+
+def claims_of(recorded):
+    return part(recorded.headers["DPoP"], 1)
+
+
+def statuses(requests_seen):
+    return [request.status for request in requests_seen]
+
+
+# The token and its scheme
+
+
+def test_a_bound_token_is_got_and_used_with_proofs(server, auth, key):
+    assert requests.get(server.api_url, auth=auth).ok
+    assert statuses(server.token_requests) == [200]
+    (call,) = server.api_requests
+    assert call.headers["Authorization"] == f"DPoP {auth.access_token}"
+    assert server.thumbprints == {auth.access_token: key.thumbprint}
+    assert auth.headers == {"Authorization": f"DPoP {auth.access_token}"}
+    assert auth.get_token().token_type == "DPoP"
+
+
+def test_every_request_has_a_proof_of_its_own(server, session):
+    for _ in range(3):
+        assert session.get("data", params={"q": "1"}).ok
+    assert statuses(server.api_requests) == [200] * 3
+    assert len(server.seen) == 4
+    assert {claims_of(call)["htu"] for call in server.api_requests} == {f"{server.api_url}/data"}
+
+
+@pytest.mark.parametrize("token_type", ["DPoP", "dpop", "DPOP", " dpop "])
+def test_a2_the_type_is_dpop_in_any_case_and_sent_as_the_standard_writes_it(
+    server, auth, token_type
+):
+    server.answer_next(Answer(200, token_answer("t", token_type=token_type)))
+    assert auth.get_token().authorization == "DPoP t"
+
+
+@pytest.mark.parametrize("token_type", ["Bearer", "bearer", "", None])
+def test_a2_a_token_that_is_not_bound_is_refused(server, auth, token_type):
+    server.answer_next(Answer(200, token_answer("t", token_type=token_type)))
+    with pytest.raises(TokenError, match="not bound to the DPoP key"):
+        requests.get(server.api_url, auth=auth)
+    assert server.api_requests == []
+
+
+def test_a2_a_bound_token_without_a_key_is_refused_and_never_sent_as_bearer(server):
+    auth = ClientCredentialsAuth(*client_of(server))
+    server.answer_next(Answer(200, token_answer("t", token_type="DPoP")))
+    with pytest.raises(TokenError, match="pass dpop"):
+        requests.get(server.api_url, auth=auth)
+    assert server.api_requests == []
+
+
+def test_a_server_that_demands_dpop_says_which_argument_is_missing(server):
+    with pytest.raises(TokenError, match="pass dpop") as caught:
+        ClientCredentialsAuth(*client_of(server), body="form").authorize()
+    assert caught.value.error == "invalid_dpop_proof"
+
+
+def test_siblings_are_bound_to_the_same_key(server, auth, key):
+    sibling = auth.replace(scope="other")
+    assert requests.get(server.api_url, auth=sibling).ok
+    assert requests.get(server.api_url, auth=auth).ok
+    assert set(server.thumbprints.values()) == {key.thumbprint}
+    assert len(server.thumbprints) == 2
+
+
+# Nonces
+
+
+def test_the_nonce_of_the_token_endpoint_costs_one_request_once(server, auth):
+    server.nonce = "as-1"
+    for _ in range(2):
+        auth.signout()
+        auth.authorize()
+    assert [(r.status, claims_of(r).get("nonce")) for r in server.token_requests] == [
+        (400, None),
+        (200, "as-1"),
+        (200, "as-1"),
+    ]
+
+
+def test_the_nonce_of_the_api_costs_one_request_once_and_no_token(server, auth):
+    server.api_nonce = "rs-1"
+    first, second = requests.get(server.api_url, auth=auth), requests.get(server.api_url, auth=auth)
+    assert (first.status_code, second.status_code) == (200, 200)
+    assert [answer.status_code for answer in first.history] == [401]
+    assert second.history == []
+    assert [claims_of(call).get("nonce") for call in server.api_requests] == [None, "rs-1", "rs-1"]
+    assert len(server.token_requests) == 1
+
+
+def test_a_nonce_given_with_a_good_answer_is_the_next_one_used(server, session):
+    server.api_nonce = "rs-1"
+    session.get("data")
+
+    server.api_answer_next(Answer(200, headers={"DPoP-Nonce": "rs-2"}))
+    assert session.get("data").history == []
+    server.api_nonce = "rs-2"
+    assert session.get("data").history == []
+    assert [claims_of(call).get("nonce") for call in server.api_requests][-2:] == ["rs-1", "rs-2"]
+
+
+def test_the_nonces_of_both_servers_are_never_mixed_even_at_one_origin(server, auth):
+    server.nonce = "as-1"
+    auth.authorize()
+    beside = server.token_endpoint.replace("/token", "/api")
+    requests.get(beside, auth=auth)
+    assert "nonce" not in claims_of(server.token_requests[-1])
+
+
+def test_each_origin_has_its_nonce(server, auth, key):
+    server.api_nonce = "rs-1"
+    with DPoPServer() as other:
+        other.api_nonce = "other-1"
+        other._tokens, other.thumbprints = server._tokens, server.thumbprints
+        for api in (server, other, server, other):
+            assert requests.get(api.api_url, auth=auth).ok
+        assert statuses(server.api_requests) == [401, 200, 200]
+        assert statuses(other.api_requests) == [401, 200, 200]
+
+
+@pytest.mark.parametrize(
+    "nonce", [None, "", "two words", 'a"b', "a\\b", "a, b", "n" * 1025], ids=ascii
+)
+def test_a_demand_without_a_nonce_is_an_error_and_no_loop(server, auth, nonce):
+    headers = {} if nonce is None else {"DPoP-Nonce": nonce}
+    refusal = Answer(400, {"error": "use_dpop_nonce"}, headers)
+    server.answer_next(refusal, refusal, refusal)
+    with pytest.raises(TokenError) as caught:
+        ClientCredentialsAuth(*client_of(server), body="form", dpop=DPoPKey.generate()).authorize()
+    assert caught.value.error == "use_dpop_nonce"
+    assert len(server.token_requests) == 1
+
+
+def test_two_nonces_at_once_are_none(server):
+    pairs = [("DPoP-Nonce", "one"), ("DPoP-Nonce", "two")]
+    server.answer_next(Answer(400, {"error": "use_dpop_nonce"}, pairs))
+    with pytest.raises(TokenError):
+        ClientCredentialsAuth(*client_of(server), body="form", dpop=DPoPKey.generate()).authorize()
+    assert len(server.token_requests) == 1
+
+
+def test_a_token_endpoint_that_demands_nonces_without_end_is_asked_twice(server):
+    refusal = Answer(400, {"error": "use_dpop_nonce"}, {"DPoP-Nonce": "n"})
+    server.answer_next(*[refusal] * 5)
+    with pytest.raises(TokenError) as caught:
+        ClientCredentialsAuth(*client_of(server), body="form", dpop=DPoPKey.generate()).authorize()
+    assert caught.value.error == "use_dpop_nonce"
+    assert len(server.token_requests) == 2
+
+
+def test_an_api_that_demands_nonces_without_end_has_its_401_returned(server, auth):
+    challenge = {"WWW-Authenticate": 'DPoP error="use_dpop_nonce"', "DPoP-Nonce": "n"}
+    server.api_answer_next(*[Answer(401, headers=challenge)] * 5)
+    response = requests.get(server.api_url, auth=auth)
+    assert response.status_code == 401
+    assert len(server.api_requests) == 2
+    assert len(server.token_requests) == 1
+
+
+def test_an_api_that_demands_a_nonce_but_gives_none_has_its_401_returned(server, auth):
+    server.api_answer_next(Answer(401, headers={"WWW-Authenticate": 'DPoP error="use_dpop_nonce"'}))
+    assert requests.get(server.api_url, auth=auth).status_code == 401
+    assert len(server.api_requests) == len(server.token_requests) == 1
+
+
+def test_in_json_the_nonce_is_given_too(server):
+    server.nonce = "as-1"
+    auth = ClientCredentialsAuth(*client_of(server), body="json", dpop=DPoPKey.generate())
+    assert auth.authorize().authorized
+    assert statuses(server.token_requests) == [400, 200]
+
+
+def test_only_the_nonces_of_the_latest_origins_are_kept(key):
+    prover = Prover(key)
+    for number in range(MAX_NONCES + 10):
+        response = requests.Response()
+        response.url = f"https://h{number}/"
+        response.headers["DPoP-Nonce"] = f"n{number}"
+        assert prover.learn(response)
+        assert prover.learn(response)
+    assert len(prover._nonces) == MAX_NONCES
+    assert part(prover.proof("GET", f"https://h{MAX_NONCES + 9}/x"), 1)["nonce"] == "n73"
+    assert "nonce" not in part(prover.proof("GET", "https://h0/"), 1)
+
+
+# Attempts and replays
+
+
+def test_every_attempt_at_the_token_endpoint_has_a_proof_of_its_own(server, auth, clock):
+    server.answer_next(Answer(503), Answer(503))
+    auth.authorize()
+    sent = [claims_of(request)["jti"] for request in server.token_requests]
+    assert len(set(sent)) == 3
+
+
+def test_r1_a_revoked_token_is_replaced_with_a_fresh_proof_for_the_new_one(server, auth):
+    auth.authorize()
+    server.revoke_all()
+    response = requests.post(server.api_url, auth=auth, data=b"body")
+    assert response.status_code == 200
+    assert response.json()["body_length"] == 4
+    assert len(response.history) == 1
+    assert [call.token_state for call in server.api_requests] == ["revoked", "valid"]
+    assert len({claims_of(call)["ath"] for call in server.api_requests}) == 2
+
+
+def test_r1_a_revoked_token_and_a_nonce_are_both_mended(server, auth):
+    auth.authorize()
+    server.revoke_all()
+    server.nonce, server.api_nonce = "as-1", "rs-1"
+    refuse_nonce = {"WWW-Authenticate": 'DPoP error="use_dpop_nonce"', "DPoP-Nonce": "rs-0"}
+    server.api_answer_next(Answer(401, headers=refuse_nonce))
+    body = BytesIO(b"skipped body")
+    body.seek(8)
+    response = requests.post(server.api_url, auth=auth, data=body)
+    assert response.json()["body_length"] == 4
+    # A nonce, a new token, and the nonce that came with the refusal of the old one.
+    assert statuses(server.api_requests) == [401, 401, 200]
+    assert len(response.history) == 2
+    assert statuses(server.token_requests) == [200, 400, 200]
+
+
+def test_r1_a_new_token_may_be_asked_for_its_nonce(server, auth):
+    auth.authorize()
+    refuse_token = {"WWW-Authenticate": 'DPoP error="invalid_token"'}
+    refuse_nonce = {"WWW-Authenticate": 'DPoP error="use_dpop_nonce"', "DPoP-Nonce": "rs-1"}
+    server.api_answer_next(
+        Answer(401, headers=refuse_token), Answer(401, headers=refuse_nonce), None
+    )
+    response = requests.get(server.api_url, auth=auth)
+    assert response.status_code == 200
+    assert len(response.history) == 2
+    assert claims_of(server.api_requests[-1])["nonce"] == "rs-1"
+    assert len(server.token_requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("challenge", "tokens"),
+    [
+        ('DPoP error="invalid_token"', 2),
+        ('DPoP algs="ES256"', 2),
+        ("dpop", 2),
+        ('Bearer realm="api", DPoP error="invalid_token"', 2),
+        (None, 2),
+        ('Bearer error="invalid_token"', 1),
+        ('DPoP error="insufficient_scope"', 1),
+        ('Basic realm="x"', 1),
+    ],
+)
+def test_r1_only_a_challenge_to_dpop_is_about_a_bound_token(server, auth, challenge, tokens):
+    headers = {} if challenge is None else {"WWW-Authenticate": challenge}
+    server.api_answer_next(Answer(401, headers=headers))
+    response = requests.get(server.api_url, auth=auth)
+    assert (response.status_code == 200) == (tokens == 2)
+    assert len(server.token_requests) == tokens
+
+
+def test_r1_a_challenge_to_dpop_alone_is_not_about_a_bearer_token(make_bearer, server):
+    refusal = {"WWW-Authenticate": 'DPoP error="invalid_token"'}
+    server.api_answer_next(Answer(401, headers=refusal))
+    assert requests.get(server.api_url, auth=make_bearer).status_code == 401
+    assert len(server.api_requests) == 1
+
+
+@pytest.fixture
+def make_bearer(server):
+    server.answer_next(Answer(200, token_answer("bearer-token")))
+    return ClientCredentialsAuth(*client_of(server)).authorize()
+
+
+def test_a_proof_that_served_before_is_replaced_when_a_request_is_sent_again(server, auth):
+    with requests.Session() as plain:
+        prepared = requests.Request("GET", server.api_url, auth=auth).prepare()
+        assert [plain.send(prepared).status_code for _ in range(3)] == [200] * 3
+    assert len(server.token_requests) == 1
+
+
+def test_r2_a_body_that_cannot_be_sent_again_has_its_401_returned(server, auth):
+    server.api_nonce = "rs-1"
+    response = requests.post(server.api_url, auth=auth, data=iter([b"once"]))
+    assert response.status_code == 401
+    assert len(server.api_requests) == 1
+    assert requests.post(server.api_url, auth=auth, data=iter([b"once"])).ok  # with the nonce
+
+
+def test_threads_share_the_token_and_have_their_own_proofs(server, auth):
+    server.api_nonce = "rs-1"
+    responses = together(16, lambda: requests.get(server.api_url, auth=auth).status_code)
+    assert responses == [200] * 16
+    assert len(server.token_requests) == 1
+
+
+# Redirects
+
+
+def test_a_redirect_within_the_origin_gets_a_proof_for_where_it_leads(server, session):
+    server.api_answer_next(Answer(307, headers={"Location": f"{server.api_url}/there"}))
+    assert session.post("here", data=b"x").status_code == 200
+    assert [claims_of(call)["htu"] for call in server.api_requests] == [
+        f"{server.api_url}/here",
+        f"{server.api_url}/there",
+    ]
+
+
+def test_a_see_other_gets_a_proof_for_its_method(server, session):
+    server.api_answer_next(Answer(303, headers={"Location": f"{server.api_url}/there"}))
+    assert session.post("here", data=b"x").status_code == 200
+    assert claims_of(server.api_requests[-1])["htm"] == "GET"
+
+
+def test_without_a_session_of_ours_the_old_proof_is_refused_and_replaced(server, auth):
+    server.api_answer_next(Answer(302, headers={"Location": f"{server.api_url}/there"}))
+    assert requests.get(f"{server.api_url}/here", auth=auth).status_code == 200
+    assert statuses(server.api_requests) == [302, 401, 200]
+
+
+def test_r5_a_redirect_to_another_origin_carries_neither_token_nor_proof(server, session):
+    server.api_answer_next(Answer(302, headers={"Location": elsewhere(server.api_url)}))
+    assert session.get("data").status_code == 401
+    call = server.api_requests[-1]
+    assert {"Authorization", "DPoP"}.isdisjoint(call.headers)
+
+
+def test_r5_an_origin_that_is_not_allowed_gets_no_proof(server, key):
+    auth = ClientCredentialsAuth(
+        *client_of(server), dpop=key, allowed_origins=["https://api.example.com"]
+    )
+    assert requests.get(server.api_url, auth=auth).status_code == 401
+    assert {"Authorization", "DPoP"}.isdisjoint(server.api_requests[0].headers)
+
+
+# Bad input, copies
+
+
+@pytest.mark.parametrize("wrong", ["key", 5, DPoPKey], ids=str)
+def test_w8_what_is_no_key_is_refused(server, wrong):
+    for make in (ClientCredentialsAuth, ClientCredentialsSession):
+        with pytest.raises(TypeError, match="dpop must be a key"):
+            make(*client_of(server), dpop=wrong)
+
+
+class Broken:
+    thumbprint = "t"
+
+    def __init__(self, outcome):
+        self.outcome = outcome
+
+    def proof(self, method, url, *, access_token=None, nonce=None):
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
+
+
+@pytest.mark.parametrize("outcome", [OSError("the HSM is gone"), "a\r\nb", 5, None], ids=repr)
+def test_a1_a_key_that_fails_is_a_token_error_that_says_so(server, outcome):
+    auth = ClientCredentialsAuth(*client_of(server), dpop=Broken(outcome))
+    with pytest.raises(TokenError, match="the dpop key raised"):
+        auth.authorize()
+    assert server.token_requests == []
+
+
+def test_s2_an_auth_with_a_dpop_key_is_neither_copied_nor_pickled_deeply(server, key):
+    secret = server.client_secret
+    auth = ClientCredentialsAuth(server.token_endpoint, server.client_id, lambda: secret, dpop=key)
+    with pytest.raises(TypeError, match="DPoPKey is neither pickled nor copied"):
+        copy.deepcopy(auth)
+    assert requests.get(server.api_url, auth=copy.copy(auth)).ok  # the same key, another token
