@@ -103,13 +103,12 @@ def check_certificate(cert: object) -> None:
 
     :raises TypeError, ValueError: when it could not be used.
     """
-    paths = cert if isinstance(cert, tuple) else (cert, None)
-    if len(paths) != 2 or not all(isinstance(path, str) for path in (paths[0], paths[1] or "")):
+    paths = cert if isinstance(cert, tuple) else (cert, cert)
+    if len(paths) != 2 or not all(isinstance(path, str) for path in paths):
         raise TypeError("cert must be a path, or a pair of paths: certificate and key")
-    certificate, key = paths
     try:
         # Without a password OpenSSL would ask for one at the terminal.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password="")
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(paths[0], paths[1], "")
     except (OSError, ValueError) as error:
         raise ValueError(
             f"cert {cert!r} cannot be used ({error}); pass PEM files of a certificate and its "

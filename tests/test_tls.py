@@ -5,6 +5,12 @@ from __future__ import annotations
 import pytest
 import requests
 import trustme
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from helpers import TLSAuthorizationServer, elsewhere, token_answer
 from urllib3.exceptions import InsecureRequestWarning
 
@@ -13,6 +19,7 @@ from clientcreds_requests import (
     ClientCredentialsSession,
     TLSClientAuth,
     TokenConnectionError,
+    TokenError,
 )
 from clientcreds_requests.testing import Answer, LocalAuthorizationServer
 
@@ -159,6 +166,116 @@ def test_w3_tls_client_auth_sends_the_id_alone_and_the_certificate_of_the_sessio
     assert request.params == {"grant_type": "client_credentials", "client_id": "tls-client"}
     assert "Authorization" not in request.headers
     assert strict_server.handshakes == ["client.example.com"] * 2
+
+
+@pytest.fixture
+def pem(stranger, tmp_path):
+    """Paths of a client's certificate and its key, and of both in one file."""
+    certificate = stranger.issue_cert("client.example.com")
+    certificate.cert_chain_pems[0].write_to_path(tmp_path / "client.pem")
+    certificate.private_key_pem.write_to_path(tmp_path / "client.key")
+    certificate.private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
+    return {name: str(tmp_path / name) for name in ("client.pem", "client.key", "both.pem")}
+
+
+@pytest.mark.parametrize("pair", [True, False])
+def test_w3_the_certificate_of_the_method_is_the_sessions_too(strict_server, bundles, pem, pair):
+    cert = (pem["client.pem"], pem["client.key"]) if pair else pem["both.pem"]
+    with ClientCredentialsSession(
+        strict_server.token_endpoint, "tls-client", client_auth=TLSClientAuth(cert)
+    ) as session:
+        session.verify = bundles["authority"]
+        assert session.cert == cert
+        assert session.get(strict_server.api_url).ok
+    assert strict_server.handshakes == ["client.example.com"] * 2
+
+
+def test_w3_an_auth_without_a_session_shows_the_certificate_of_the_method(
+    strict_server, bundles, pem, monkeypatch
+):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", bundles["authority"])
+    cert = pem["client.pem"], pem["client.key"]
+    auth = ClientCredentialsAuth(
+        strict_server.token_endpoint, "tls-client", client_auth=TLSClientAuth(cert)
+    )
+    assert requests.get(strict_server.api_url, auth=auth, cert=cert).ok
+    assert strict_server.handshakes == ["client.example.com"] * 2
+
+
+def test_r1_a_token_bound_to_a_certificate_that_was_replaced_is_got_anew(
+    strict_server, tls_session, stranger, tmp_path, pem
+):
+    path = tmp_path / "rotated.pem"
+    tls_session.cert = str(path)
+    bound_to = []
+
+    def issue(_request):
+        bound_to.append(strict_server.handshakes[-1])
+        return Answer(200, token_answer(strict_server.issue("tls-client").access_token))
+
+    def check(_request):
+        if strict_server.handshakes[-1] != bound_to[-1]:
+            return Answer(401, headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
+        return None
+
+    strict_server._authorization_server.scripts.clear()
+    strict_server.answer_next(issue, issue)
+    strict_server.api_answer_next(check, check, check)
+    for name in ("old.example.com", "new.example.com"):
+        stranger.issue_cert(name).private_key_and_cert_chain_pem.write_to_path(path)
+        assert tls_session.get(strict_server.api_url).ok
+        tls_session.close()  # connections that showed the old one
+    assert bound_to == ["old.example.com", "new.example.com"]
+
+
+@pytest.mark.parametrize(
+    ("cert", "kind", "says"),
+    [
+        ("no-such.pem", ValueError, "No such file"),
+        (("client.pem", "no-such.key"), ValueError, "No such file"),
+        ("client.pem", ValueError, "cannot be used"),
+        ("client.key", ValueError, "cannot be used"),
+        (("client.pem", "other.key"), ValueError, "cannot be used"),
+        (("client.pem", "encrypted.key"), ValueError, "not encrypted"),
+        ("garbage.pem", ValueError, "cannot be used"),
+        ("", ValueError, "cannot be used"),
+        (5, TypeError, "cert must be a path"),
+        (b"client.pem", TypeError, "cert must be a path"),
+        (("client.pem",), TypeError, "cert must be a path"),
+        (("client.pem", None), TypeError, "cert must be a path"),
+        (("a", "b", "c"), TypeError, "cert must be a path"),
+        (["client.pem", "client.key"], TypeError, "cert must be a path"),
+    ],
+    ids=repr,
+)
+def test_w8_a_certificate_that_cannot_be_used_is_refused_by_the_constructor(
+    stranger, pem, tmp_path, monkeypatch, cert, kind, says
+):
+    monkeypatch.chdir(tmp_path)
+    other = stranger.issue_cert("other.example.com").private_key_pem
+    other.write_to_path(tmp_path / "other.key")
+    (tmp_path / "garbage.pem").write_text("-----BEGIN CERTIFICATE-----\ngarbage\n")
+    private = load_pem_private_key(other.bytes(), None)
+    encrypted = BestAvailableEncryption(b"password")
+    (tmp_path / "encrypted.key").write_bytes(
+        private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encrypted)
+    )
+    with pytest.raises(kind, match=says):
+        TLSClientAuth(cert)
+
+
+def test_a_certificate_that_has_vanished_is_a_token_error(strict_server, tls_session, tmp_path):
+    tls_session.cert = str(tmp_path / "vanished.pem")
+    with pytest.raises(TokenError, match=r"vanished\.pem"):
+        tls_session.auth.authorize()
+
+
+def test_a_session_without_such_a_method_keeps_its_certificate(tls_server):
+    with ClientCredentialsSession(tls_server.token_endpoint, "id", "a-secret") as session:
+        assert session.cert is None
+    method = TLSClientAuth()
+    with ClientCredentialsSession(tls_server.token_endpoint, "id", client_auth=method) as session:
+        assert session.cert is None
 
 
 def test_w3_without_its_certificate_the_client_gets_no_token(strict_server, tls_session):
