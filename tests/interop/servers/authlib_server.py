@@ -11,6 +11,10 @@ Facts, each seen by experiment with Authlib 1.9.9:
 - Where no scope is asked for, the answer has no `scope`. `resource` is ignored.
 - The API says `Bearer error="invalid_token", error_description="..."` to a token that is expired
   or revoked, and to none `bearer error="missing_authorization", ...`, in lower case.
+- One class reads the assertions of client_secret_jwt and of private_key_jwt, and calls both
+  `client_assertion_jwt`. It takes ES256, RS256 and HS256, not PS256 or EdDSA; `aud` must be what
+  the server's own code lists; a `jti` works once. Where the client has several keys, `kid` must
+  name one. A refusal is 400 `invalid_client` without a challenge.
 - This grant works over http without AUTHLIB_INSECURE_TRANSPORT.
 """
 
@@ -26,17 +30,23 @@ from authlib.oauth2.rfc6749 import ClientMixin, TokenMixin
 from authlib.oauth2.rfc6749.grants import ClientCredentialsGrant
 from authlib.oauth2.rfc6750 import BearerTokenValidator
 from authlib.oauth2.rfc7009 import RevocationEndpoint
+from authlib.oauth2.rfc7523 import JWTBearerClientAssertion
 from flask import Flask, Response, request
-from loopback import CLIENT_ID, CLIENT_SECRET, LIFETIME, SCOPES, Counting, run
+from joserfc.jwk import KeySet, OctKey
+from loopback import CLIENT_KEYS, CLIENT_SECRET, LIFETIME, SCOPES, Counting, run
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 
+@dataclass(frozen=True)
 class Client(ClientMixin):
+    auth_method: str
+    key: KeySet | OctKey | None = None
+
     def check_client_secret(self, client_secret: str) -> bool:
         return hmac.compare_digest(client_secret.encode(), CLIENT_SECRET.encode())
 
     def check_endpoint_auth_method(self, method: str, _endpoint: str) -> bool:
-        return method in ("client_secret_basic", "client_secret_post")
+        return method == self.auth_method
 
     def check_grant_type(self, grant_type: str) -> bool:
         return grant_type == "client_credentials"
@@ -47,12 +57,13 @@ class Client(ClientMixin):
 
 @dataclass
 class Token(TokenMixin):
+    client: Client
     scope: str
     expires_at: float = field(default_factory=lambda: time.time() + LIFETIME)
     revoked: bool = False
 
     def check_client(self, client: Client) -> bool:
-        return client is CLIENT
+        return client is self.client
 
     def get_scope(self) -> str:
         return self.scope
@@ -64,23 +75,47 @@ class Token(TokenMixin):
         return self.revoked
 
 
-CLIENT = Client()
+class Assertion(JWTBearerClientAssertion):
+    """An assertion for this issuer, that is used once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._used: set[tuple[str, str]] = set()
+
+    def get_audiences(self) -> list[str]:
+        return [request.host_url.rstrip("/")]
+
+    def validate_jti(self, claims: dict[str, Any], jti: str) -> bool:
+        use = (claims["sub"], jti)
+        new = use not in self._used
+        self._used.add(use)
+        return new
+
+    def resolve_client_public_key(self, client: Client) -> KeySet | OctKey:
+        return client.key or KeySet([])
+
+
+AUTH_METHODS = ("client_secret_basic", "client_secret_post", Assertion.CLIENT_AUTH_METHOD)
+CLIENTS = {
+    "post-client": Client("client_secret_post"),
+    "basic-client": Client("client_secret_basic"),
+    "secret-jwt-client": Client(Assertion.CLIENT_AUTH_METHOD, OctKey.import_key(CLIENT_SECRET)),
+    "private-key-client": Client(Assertion.CLIENT_AUTH_METHOD, KeySet.import_key_set(CLIENT_KEYS)),
+}
 TOKENS: dict[str, Token] = {}
 
 
-def query_client(client_id: str) -> Client | None:
-    return CLIENT if client_id == CLIENT_ID else None
-
-
-def save_token(token: dict[str, Any], _request: object) -> None:
-    TOKENS[token["access_token"]] = Token(token.get("scope", ""))
+def save_token(token: dict[str, Any], request: Any) -> None:
+    TOKENS[token["access_token"]] = Token(request.client, token.get("scope", ""))
 
 
 class Grant(ClientCredentialsGrant):
-    TOKEN_ENDPOINT_AUTH_METHODS = ("client_secret_basic", "client_secret_post")
+    TOKEN_ENDPOINT_AUTH_METHODS = AUTH_METHODS
 
 
 class Revocation(RevocationEndpoint):
+    CLIENT_AUTH_METHODS = AUTH_METHODS
+
     def query_token(self, token_string: str, _token_type_hint: str | None) -> Token | None:
         return TOKENS.get(token_string)
 
@@ -103,7 +138,8 @@ app.config.update(
     OAUTH2_TOKEN_EXPIRES_IN={"client_credentials": LIFETIME},
     OAUTH2_SCOPES_SUPPORTED=list(SCOPES),
 )
-authorization = AuthorizationServer(app, query_client, save_token)
+authorization = AuthorizationServer(app, CLIENTS.get, save_token)
+authorization.register_client_auth_method(Assertion.CLIENT_AUTH_METHOD, Assertion())
 authorization.register_grant(Grant)
 authorization.register_endpoint(Revocation)
 protected = ResourceProtector()

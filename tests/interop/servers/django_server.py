@@ -2,7 +2,7 @@
 
 Facts, each seen by experiment with django-oauth-toolkit 3.4.1, oauthlib 4.0.1 and Django 5.2:
 - It reads forms alone: a JSON token request is 400 `unsupported_grant_type`.
-- client_secret_post and client_secret_basic both work out of the box.
+- client_secret_post and client_secret_basic both work out of the box, for every client.
 - Basic: the pair is split at the first colon, then both halves are form-decoded: `%20` and `+` are
   both a space, and a raw secret with a `+` in it is refused.
 - Secrets are stored hashed (PBKDF2), so a token request takes some 0.2 s.
@@ -28,7 +28,7 @@ from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
 from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
-from loopback import CLIENT_ID, CLIENT_SECRET, LIFETIME, SCOPES, Counting, run
+from loopback import CLIENT_SECRET, LIFETIME, SCOPES, Counting, run
 
 folder = tempfile.TemporaryDirectory()
 settings.configure(
@@ -67,22 +67,26 @@ def api(request: HttpRequest) -> HttpResponse:
     return HttpResponse(request.body)
 
 
+# The metadata tell where the views of these names are.
+endpoints = [
+    path("token", TokenView.as_view(), name="token"),
+    path("revoke", RevokeTokenView.as_view(), name="revoke-token"),
+]
 urlpatterns = [
-    path("token", TokenView.as_view()),
-    path("revoke", RevokeTokenView.as_view()),
     path("api", api),
-    path("", include((metadata_urlpatterns, "oauth2_provider"))),
+    path("", include(([*endpoints, *metadata_urlpatterns], "oauth2_provider"))),
 ]
 
 
 def main() -> None:
     call_command("migrate", verbosity=0)
-    Application.objects.create(
-        client_id=CLIENT_ID,
-        client_secret=CLIENT_SECRET,
-        client_type=Application.CLIENT_CONFIDENTIAL,
-        authorization_grant_type=Application.GRANT_CLIENT_CREDENTIALS,
-    )
+    for client_id in ("post-client", "basic-client"):
+        Application.objects.create(
+            client_id=client_id,
+            client_secret=CLIENT_SECRET,
+            client_type=Application.CLIENT_CONFIDENTIAL,
+            authorization_grant_type=Application.GRANT_CLIENT_CREDENTIALS,
+        )
     server = ThreadedWSGIServer(("127.0.0.1", 0), QuietHandler)
     server.set_app(Counting(get_wsgi_application()))
     run(server)

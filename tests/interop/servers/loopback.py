@@ -2,8 +2,13 @@
 
 A server takes its settings from the environment (its arguments could be read in the process list),
 listens on a free port of 127.0.0.1, and prints one line of JSON when it is ready:
-`{"url": "http://127.0.0.1:PORT"}`. It ends when its standard input does, so it never outlives the
-tests that started it.
+`{"url": "http://127.0.0.1:PORT", "issuer": "..."}`. It ends when its standard input does, so it
+never outlives the tests that started it.
+
+Below the issuer are `/token` and `/revoke`; below the URL are `/api`, which echoes what it is sent,
+and `/stats`, which tells how often what was answered, with the paths as they are below either.
+There is a client for each client authentication method that the server knows: `post-client`,
+`basic-client`, `secret-jwt-client`, `private-key-client` and so on.
 """
 
 from __future__ import annotations
@@ -20,9 +25,9 @@ if TYPE_CHECKING:
     from socketserver import TCPServer
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-CLIENT_ID = os.environ.get("INTEROP_CLIENT_ID", "client")
-CLIENT_SECRET = os.environ.get("INTEROP_CLIENT_SECRET", "secret")
-LIFETIME = int(os.environ.get("INTEROP_LIFETIME", "60"))
+CLIENT_SECRET = os.environ["INTEROP_CLIENT_SECRET"]
+CLIENT_KEYS: dict[str, Any] = json.loads(os.environ["INTEROP_CLIENT_KEYS"])  # a JSON Web Key Set
+LIFETIME = int(os.environ["INTEROP_LIFETIME"])
 SCOPES = {"api:read": "Read the API", "api:write": "Write to the API"}
 
 
@@ -56,5 +61,5 @@ def run(server: TCPServer) -> None:
     """Serve from a thread, say where, and return when standard input ends."""
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_address[1]}"
-    print(json.dumps({"url": url}), flush=True)
+    print(json.dumps({"url": url, "issuer": url}), flush=True)
     sys.stdin.read()

@@ -1,0 +1,112 @@
+"""The programs in servers/: what each can do, what it needs, and how it is started."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+SERVERS = Path(__file__).parent / "servers"
+
+
+class Framework(Protocol):
+    @property
+    def abilities(self) -> frozenset[str]:
+        """What not every one of them can do, in the words of the tests."""
+
+    def missing(self) -> str | None:
+        """What is to be installed before it can be started."""
+
+    def command(self, scratch: Path) -> list[str | Path]:
+        """How it is started; the scratch folder is the program's own."""
+
+
+@dataclass(frozen=True)
+class PythonFramework:
+    program: str
+    modules: tuple[str, ...]
+    abilities: frozenset[str]
+
+    def missing(self) -> str | None:
+        if not (missing := [module for module in self.modules if find_spec(module) is None]):
+            return None
+        return f"not installed: {', '.join(missing)} (see tests/interop/requirements.txt)"
+
+    def command(self, scratch: Path) -> list[str | Path]:
+        return [sys.executable, SERVERS / self.program]
+
+
+@dataclass(frozen=True)
+class NodeFramework:
+    folder: str
+    package: str
+    abilities: frozenset[str]
+
+    def missing(self) -> str | None:
+        if (self._modules / self.package).exists():
+            return None
+        return (
+            f"not installed: {self.package} (run npm ci in a copy of tests/interop/servers/"
+            f"{self.folder}, and tell the path of its node_modules in {NODE_MODULES})"
+        )
+
+    def command(self, scratch: Path) -> list[str | Path]:
+        # Node looks for packages beside the file that imports them.
+        program = shutil.copytree(SERVERS / self.folder, scratch / self.folder)
+        (program / "node_modules").symlink_to(self._modules)
+        # Its own Node comes with the packages where there is one for the machine.
+        node = shutil.which("node", path=self._modules / ".bin") or "node"
+        return [node, program / "server.mjs"]
+
+    @property
+    def _modules(self) -> Path:
+        return Path(os.environ.get(NODE_MODULES, "node_modules")).absolute()
+
+
+NODE_MODULES = "CLIENTCREDS_INTEROP_NODE_MODULES"
+FRAMEWORKS: dict[str, Framework] = {
+    "authlib": PythonFramework(
+        "authlib_server.py",
+        ("authlib", "flask", "joserfc"),
+        frozenset(
+            {"client_secret_jwt", "private_key_jwt", "invalid_scope", "secrets beyond ASCII"}
+        ),
+    ),
+    "django": PythonFramework(
+        "django_server.py",
+        ("django", "oauth2_provider"),
+        frozenset(
+            {"metadata", "resources", "several resources", "invalid_scope", "secrets beyond ASCII"}
+        ),
+    ),
+    "oidc_provider": NodeFramework(
+        "oidc_provider",
+        "oidc-provider",
+        frozenset(
+            {
+                "client_secret_jwt",
+                "private_key_jwt",
+                "tls_client_auth",
+                "DPoP",
+                "introspection",
+                "metadata",
+                "resources",
+                "scopes of a client",
+                "one resource a token",
+            }
+        ),
+    ),
+}
+
+
+def that_can(ability: str) -> pytest.MarkDecorator:
+    """The test is of the servers that can do this."""
+    names = [name for name, framework in FRAMEWORKS.items() if ability in framework.abilities]
+    assert names, f"no server can do {ability}"
+    return pytest.mark.parametrize("start", names, indirect=True)
