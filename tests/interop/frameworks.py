@@ -75,14 +75,21 @@ FRAMEWORKS: dict[str, Framework] = {
         "authlib_server.py",
         ("authlib", "flask", "joserfc"),
         frozenset(
-            {"client_secret_jwt", "private_key_jwt", "invalid_scope", "secrets beyond ASCII"}
+            {"client_secret_jwt", "invalid_scope", "private_key_jwt", "secrets beyond ASCII"}
         ),
     ),
     "django": PythonFramework(
         "django_server.py",
         ("django", "oauth2_provider"),
         frozenset(
-            {"metadata", "resources", "several resources", "invalid_scope", "secrets beyond ASCII"}
+            {
+                "invalid_scope",
+                "metadata",
+                "metadata of an issuer with a path",
+                "resources",
+                "secrets beyond ASCII",
+                "several resources",
+            }
         ),
     ),
     "oidc_provider": NodeFramework(
@@ -91,14 +98,16 @@ FRAMEWORKS: dict[str, Framework] = {
         frozenset(
             {
                 "client_secret_jwt",
-                "private_key_jwt",
-                "tls_client_auth",
                 "DPoP",
+                "every algorithm",
                 "introspection",
                 "metadata",
+                "one resource a token",
+                "OpenID metadata",
+                "private_key_jwt",
                 "resources",
                 "scopes of a client",
-                "one resource a token",
+                "tls_client_auth",
             }
         ),
     ),

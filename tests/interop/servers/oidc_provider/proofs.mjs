@@ -6,7 +6,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { calculateJwkThumbprint, EmbeddedJWK, jwtVerify } from 'jose';
 
 export const ALGORITHMS = ['ES256', 'EdDSA', 'PS256', 'RS256'];
-const NONCES_KEPT = 16;
+const NONCES_KEPT = 64;
 const SECONDS_OLD = 60;
 
 export class RefusedProof extends Error {

@@ -21,7 +21,7 @@
 // - DPoP: a bound client without a proof is 400 `invalid_grant`; without a nonce it is 400
 //   `use_dpop_nonce`; a used `jti` is `invalid_grant`, any other bad proof `invalid_dpop_proof`. With
 //   a nonce, `iat` is not looked at. Any client may send a proof, and gets a bound token then. ES256
-//   and EdDSA proofs are read out of the box, RS256 are not.
+//   proofs are read out of the box, RS256 are not.
 // - Certificates: a client without the right one is 401 `invalid_client`; at the plain http port too.
 // - Metadata are at /op/.well-known/openid-configuration, and the same at
 //   /op/.well-known/oauth-authorization-server; RFC 8414's place for an issuer with a path,
