@@ -1,6 +1,6 @@
 """Authlib's authorization server and resource protector, on Flask.
 
-Facts, each seen by experiment with Authlib 1.9.9:
+Facts, each seen by experiment with Authlib 1.9.9 and 1.9.10:
 - It reads forms alone: a JSON token request is 400 `unsupported_grant_type`.
 - Out of the box, the grant and the revocation endpoint accept client_secret_basic alone.
 - Basic: the pair is split at the first colon, then both halves are percent-decoded: `%20` is a

@@ -13,6 +13,8 @@ Facts, each seen by experiment with django-oauth-toolkit 3.4.1, oauthlib 4.0.1 a
 - The API says `Bearer error="invalid_token",error_description="...",resource_metadata="..."` (no
   space after the commas, an empty body) to a token that is expired or revoked. That takes
   `advertise_metadata=True`, new in 3.4, and its URLs; without it the answer is a bare 403.
+- Metadata are at /.well-known/oauth-authorization-server, and for an issuer with a path at the same
+  with that path after it, whatever it is: the path goes into `issuer`, not into the endpoints.
 - This grant works over http without OAUTHLIB_INSECURE_TRANSPORT.
 """
 
