@@ -8,16 +8,20 @@ from pathlib import Path
 
 import pytest
 import requests
+import trustme
+from helpers import token_answer
 from requests.adapters import HTTPAdapter
 
 import clientcreds_requests
-from clientcreds_requests.testing import LocalAuthorizationServer
+from clientcreds_requests.testing import Answer, LocalAuthorizationServer
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 # README speaks of the hosts a reader would have; here they all are the local server.
 HOSTS = {
+    'from_issuer("https://auth.example.com"': 'from_issuer("{issuer}"',
+    '"/run/secrets/client.': '"{secrets}/client.',
     "https://auth.example.com/token": "{token_endpoint}",
     "https://api.example.com/v1": "{api_url}",
     "https://api.example.com/data": "{api_url}/data",
@@ -26,8 +30,10 @@ HOSTS = {
 }
 
 
-def localised(block: str, server: LocalAuthorizationServer) -> str:
+def localised(block: str, server: LocalAuthorizationServer, secrets: Path) -> str:
     where = {
+        "issuer": server.issuer,
+        "secrets": secrets,
         "token_endpoint": server.token_endpoint,
         "api_url": server.api_url,
         "api_origin": server.api_url.removesuffix("/api"),
@@ -41,7 +47,15 @@ def localised(block: str, server: LocalAuthorizationServer) -> str:
 def namespace(server, monkeypatch, tmp_path):
     """What a reader has at hand: the imports, and the names that the text speaks of."""
     monkeypatch.setenv("CLIENT_SECRET", server.client_secret)
+    for prefix in ("CLIENTCREDS_", "BILLING_"):
+        monkeypatch.setenv(f"{prefix}TOKEN_ENDPOINT", server.token_endpoint)
+        monkeypatch.setenv(f"{prefix}CLIENT_ID", server.client_id)
+        monkeypatch.setenv(f"{prefix}CLIENT_SECRET", server.client_secret)
     (tmp_path / "client_secret").write_text(f"{server.client_secret}\n")
+    certificate = trustme.CA(key_type=trustme.KeyType.ECDSA).issue_cert("client.example.com")
+    certificate.cert_chain_pems[0].write_to_path(tmp_path / "client.pem")
+    for name in ("client.key", "client_key.pem"):
+        certificate.private_key_pem.write_to_path(tmp_path / name)
     names = {name: getattr(clientcreds_requests, name) for name in clientcreds_requests.__all__}
     url, client_id, secret = server.token_endpoint, server.client_id, server.client_secret
     return {
@@ -60,8 +74,11 @@ def namespace(server, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     "block", BLOCKS, ids=lambda block: re.sub(r"\W+", " ", block.split("\n")[0])[:60]
 )
-def test_a_block_of_the_readme_runs(block, server, namespace):
-    exec(compile(localised(block, server), "README.md", "exec"), namespace)
+def test_a_block_of_the_readme_runs(block, server, namespace, tmp_path):
+    if "clientcreds_requests.jwt" in block:  # which the local server does not know
+        kind = "DPoP" if "dpop=" in block else "Bearer"
+        server.answer_next(Answer(200, token_answer("t", token_type=kind)))
+    exec(compile(localised(block, server, tmp_path), "README.md", "exec"), namespace)
     made = namespace.get("auth")
     if made is not None and made.endpoint.url == server.token_endpoint:
         assert made.authorize().authorized

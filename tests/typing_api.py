@@ -21,6 +21,7 @@ from clientcreds_requests import (
     TokenManager,
     TokenRequest,
 )
+from clientcreds_requests.jwt import DPoPKey, PrivateKeyJWT
 from clientcreds_requests.testing import LocalAuthorizationServer
 
 auth = ClientCredentialsAuth(
@@ -51,6 +52,23 @@ assert_type(session.get("x"), requests.Response)
 ClientCredentialsSession("https://a/token", "id", "secret", scop="typo")  # type: ignore[call-arg]
 ClientCredentialsSession("https://a/token", "id", "secret", body="xml")  # type: ignore[arg-type]
 
+key = DPoPKey.generate()
+assert_type(key, DPoPKey)
+assert_type(key.thumbprint, str)
+assert_type(
+    ClientCredentialsAuth.from_issuer("https://a", "id", "secret", dpop=key), ClientCredentialsAuth
+)
+assert_type(
+    ClientCredentialsSession.from_issuer("https://a", "id", base_url="https://api"),
+    ClientCredentialsSession,
+)
+assert_type(ClientCredentialsAuth.from_env(leeway=5), ClientCredentialsAuth)
+assert_type(ClientCredentialsSession.from_env("P_", dpop=key), ClientCredentialsSession)
+ClientCredentialsAuth.from_env(scop="typo")  # type: ignore[call-arg]
+ClientCredentialsAuth.from_issuer("https://a", "id", scop="typo")  # type: ignore[call-arg]
+ClientCredentialsSession.from_env(session=requests.Session())  # type: ignore[call-arg]
+ClientCredentialsAuth("https://a/token", "id", "secret", dpop="key")  # type: ignore[arg-type]
+
 token = auth.get_token()
 assert_type(token.access_token, str)
 assert_type(token.expires_at, float | None)
@@ -72,6 +90,9 @@ def sign_in(client_id: str, params: dict[str, Any], headers: dict[str, str], /) 
 methods: list[ClientAuth] = [
     sign_in,
     TLSClientAuth(),
+    TLSClientAuth(("client.pem", "client.key")),
+    PrivateKeyJWT(b"pem", "https://a"),
+    PrivateKeyJWT(lambda: {"kty": "EC"}, "https://a", algorithm="ES256", kid="k"),
     ClientSecretPost("s"),
     ClientSecretBasic("s", encode=False),
 ]
