@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 from urllib.parse import urlencode
 
@@ -12,7 +14,7 @@ import requests
 from urllib3 import Retry
 
 from .adapters import RetriedRequest
-from .arguments import header_field
+from .arguments import Cert, header_field
 from .client_auth import ClientAuth, TLSClientAuth
 from .exceptions import TokenError
 from .failures import CannotAsk, refused, unanswered
@@ -65,6 +67,21 @@ class Exchange:
             outcome, _ = self._post(auth, request, body, until, final)
         return outcome
 
+    def bound_to(self, auth: ClientAuth) -> list[str]:
+        """What tokens may be bound to, as digests: whoever has not got it cannot use them.
+
+        :raises CannotAsk: when the client certificate cannot be read.
+        """
+        digests = [] if self.prover is None else [self.prover.key.thumbprint]
+        cert = _certificate(auth) or (self.session.cert if self.session is not None else None)
+        if cert:
+            try:
+                content = Path(cert if isinstance(cert, str) else cert[0]).read_bytes()
+            except OSError as error:
+                raise CannotAsk("reading the client certificate") from error
+            digests.append(hashlib.sha256(content).hexdigest())
+        return digests
+
     def _post(
         self,
         auth: ClientAuth,
@@ -95,8 +112,7 @@ class Exchange:
 
         try:
             post = RetriedRequest("POST", self.url, complete, until, final)
-            cert = auth.cert if isinstance(auth, TLSClientAuth) else None
-            response = send(post, self.session, self.timeout, self.retries, cert)
+            response = send(post, self.session, self.timeout, self.retries, _certificate(auth))
         except CannotAsk:
             raise
         except Exception as error:
@@ -114,3 +130,7 @@ class Exchange:
             header_field("dpop", "DPoP", headers["DPoP"])
         except Exception as error:
             raise CannotAsk("the dpop key") from error
+
+
+def _certificate(auth: ClientAuth) -> Cert:
+    return auth.cert if isinstance(auth, TLSClientAuth) else None

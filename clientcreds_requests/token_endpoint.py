@@ -139,7 +139,7 @@ class TokenEndpoint:
     def store_key(self, request: TokenRequest) -> bytes:
         """The key under which a :class:`TokenStore` keeps the token of a request.
 
-        :raises TokenError: when the client secret's callable fails.
+        :raises TokenError: when the client secret's callable fails, or a certificate is missing.
         """
         failure: TokenError | None = None
         secret = b""
@@ -147,11 +147,12 @@ class TokenEndpoint:
             auth = self._current_auth()
             if isinstance(auth, ClientSecretAuth):
                 secret = auth.secret().encode()
+            bound_to = self._exchange.bound_to(auth)
         except CannotAsk as error:
             failure = never_asked(self.url, error)
         if failure is not None:
             raise failure
-        asked = json.dumps([self.url, self.client_id, request.params()])
+        asked = json.dumps([self.url, self.client_id, request.params(), bound_to])
         return hmac.digest(secret, asked.encode(), hashlib.sha256)
 
     def _ask(self, request: TokenRequest, until: float) -> Token | TokenError:

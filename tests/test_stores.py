@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 import requests
+import trustme
 
 from clientcreds_requests import ClientCredentialsAuth, TLSClientAuth, TokenError
+from clientcreds_requests.jwt import DPoPKey
 from clientcreds_requests.tokens import TokenRequest
 
 
@@ -77,6 +79,40 @@ def test_the_key_depends_on_all_that_makes_a_token_the_clients_own(server, make_
     assert len(set(keys)) == len(keys)
     assert {len(key) for key in keys} == {32}
     assert keys[0] == make_auth().endpoint.store_key(TokenRequest())
+
+
+def test_the_key_depends_on_what_the_tokens_are_bound_to(make_auth, tmp_path):
+    def key(**options):
+        return make_auth(**options).endpoint.store_key(TokenRequest())
+
+    authority = trustme.CA()
+    pems = [tmp_path / "a.pem", tmp_path / "b.pem"]
+    for pem in pems:
+        authority.issue_cert("client").private_key_and_cert_chain_pem.write_to_path(pem)
+    session = requests.Session()
+    session.cert = (str(pems[0]), str(pems[0]))
+    dpop = DPoPKey.generate()
+    keys = [
+        key(),
+        key(dpop=dpop),
+        key(dpop=DPoPKey.generate()),
+        key(client_auth=TLSClientAuth()),
+        *(key(client_auth=TLSClientAuth(str(pem))) for pem in pems),
+        key(session=session),
+    ]
+    assert len(set(keys)) == len(keys)
+    assert key(dpop=dpop) == keys[1]
+    assert key(client_auth=TLSClientAuth(), session=session) == keys[4]
+
+
+def test_a_certificate_that_has_vanished_is_a_token_error_before_the_store_is_asked(
+    make_auth, shelf
+):
+    session = requests.Session()
+    session.cert = "no-such.pem"
+    with pytest.raises(TokenError, match="reading the client certificate raised FileNotFoundErr"):
+        make_auth(store=shelf, session=session).authorize()
+    assert shelf.asked == []
 
 
 def test_a_secret_that_cannot_be_read_is_a_token_error_before_the_store_is_asked(make_auth, shelf):

@@ -69,6 +69,13 @@ def test_w1_whatever_is_empty_is_left_out(server):
     assert sorted(server.token_requests[0].params) == ["client_id", "client_secret", "grant_type"]
 
 
+def test_w2_a_form_is_encoded_as_in_the_standards_own_example(server):
+    # RFC 6749 Appendix B
+    extra = TokenRequest(extra_params={"value": " %&+\u00a3\u20ac"})
+    endpoint_of(server, body="form")(extra)
+    assert b"&value=+%25%26%2B%C2%A3%E2%82%AC&" in server.token_requests[0].body
+
+
 @pytest.mark.parametrize(("body", "content_type"), [("form", FORM), ("json", JSON)])
 def test_w1_these_headers_are_sent_and_no_others(server, body, content_type):
     endpoint_of(server, body=body)(PLAIN)
