@@ -21,6 +21,7 @@ _HINTS: dict[str | int, str] = {
     "access_denied": "this client may not have what it asks for: check audience and scope",
     "invalid_client": "check client_id, client_secret and client_auth",
     "invalid_dpop_proof": "if this client has to use DPoP, pass dpop",
+    "invalid_grant": "check the URL; if this client has to use DPoP, pass dpop",
     "invalid_request": "compare body, client_auth and audience with the provider's documentation",
     "invalid_scope": "check scope",
     "invalid_target": "check resources and audience",
