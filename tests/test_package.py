@@ -16,7 +16,7 @@ import clientcreds_requests
 
 PACKAGE = Path(clientcreds_requests.__file__).parent
 TESTS = Path(__file__).parent
-EXTRAS = {"cli", "demo", "jwt", "keys", "__main__", "testing"}
+EXTRAS = {"__main__", "check", "cli", "cli_options", "demo", "jwt", "keys", "testing"}
 CORE = sorted(path for path in PACKAGE.glob("*.py") if path.stem not in EXTRAS)
 
 RULES = (
