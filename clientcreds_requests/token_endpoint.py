@@ -77,6 +77,7 @@ class TokenEndpoint:
             raise ValueError("body must be 'auto', 'json' or 'form'")
         self._client_auth = client_auth
         self._body: Body = body
+        attempt = attempt_timeout(timeout)
         # The endpoint's own error says more than that of a caller who has waited long enough.
         self._deadline = 0.98 * seconds("deadline", deadline)
         self.retries = retry_count(retries)
@@ -88,7 +89,7 @@ class TokenEndpoint:
             self.url,
             self.client_id,
             header_fields(extra_headers),
-            attempt_timeout(timeout),
+            attempt,
             self.retries,
             session,
             None if dpop is None else Prover(dpop),

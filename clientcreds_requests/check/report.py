@@ -14,9 +14,9 @@ from urllib.parse import quote
 
 from ..cli_options import Client
 from ..exceptions import TokenError
+from ..failures import refused
 from ..origins import without_query
 from ..redaction import Redactor
-from ..token_response import refused
 from ..tokens import Token
 from .attempts import Attempt, Finding, Way
 from .pasted import leeway_for

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from ..cli_options import TIMEOUT, Client, bad_arguments
+from ..discovery import Metadata, discover
 from ..exceptions import TokenError
 from ..origins import without_query
 from ..redaction import Redactor
 from .attempts import Attempts, Finding, Way
 from .pasted import lines_of_python
 from .report import Paper, Table, Words, notes, obstacle, what_next
-
-if TYPE_CHECKING:
-    from ..discovery import Metadata
 
 
 def check(client: Client, stream: TextIO) -> int:
@@ -67,8 +65,6 @@ def check(client: Client, stream: TextIO) -> int:
 
 
 def _metadata(client: Client) -> Metadata:
-    from ..discovery import discover
-
     timeout = TIMEOUT if client.timeout is None else client.timeout
     with bad_arguments():
         return discover(client.where, timeout=timeout, allow_http=client.allow_http)
