@@ -76,15 +76,14 @@ class IssuerEndpoint(TokenEndpoint):
         super().__setstate__(state)
         self._begin_anew()
 
-    def credentials_changed(self) -> bool:
-        """Would the client authenticate itself otherwise than when it was last refused?"""
-        return self._found is not None and self._found.credentials_changed()
-
-    def _ask(self, request: TokenRequest, until: float) -> Token | TokenError:
+    def _ask_as(self, auth: ClientAuth, request: TokenRequest, until: float) -> Token | TokenError:
         endpoint = self._current_endpoint(until)
         if isinstance(endpoint, TokenError):
             return endpoint
-        outcome = endpoint._ask(request, until)
+        method = self._advertised(auth)
+        if isinstance(method, TokenError):
+            return method
+        outcome = endpoint._ask_as(method, request, until)
         if isinstance(outcome, TokenError) and outcome.status_code in _GONE:
             self._look_again_at = -math.inf
         return outcome
@@ -129,40 +128,31 @@ class IssuerEndpoint(TokenEndpoint):
         self._look_again_at = now + METADATA_LIFETIME
         if known is not None and metadata == self._metadata:
             return known  # and with what it has learned
-        endpoint = self._made_of(metadata)
-        if isinstance(endpoint, TokenEndpoint):
-            self._found, self._metadata = endpoint, metadata
-        return endpoint
-
-    def _made_of(self, metadata: Metadata) -> TokenEndpoint | TokenError:
-        auth: ClientAuth = self._client_auth
-        if self._issuer.advertised_auth and isinstance(auth, ClientSecretAuth):
-            offered = _with_secret(auth, metadata)
-            if offered is None:
-                listed = ", ".join(metadata.client_auth_methods) or "none"
-                return TokenError(
-                    f"no token of issuer {metadata.issuer}: no method that it lists ({listed}) "
-                    "works with a client_secret; pass another client_auth"
-                )
-            auth = offered
-        session = self._exchange.session
+        client_auth, session = self._client_auth, exchange.session
         url = metadata.token_endpoint
-        if isinstance(auth, TLSClientAuth) or (session is not None and session.cert):
+        if isinstance(client_auth, TLSClientAuth) or (session is not None and session.cert):
             url = metadata.mtls_token_endpoint or url
-        return TokenEndpoint(url, self.client_id, auth, **self._settings)
+        self._metadata = metadata
+        self._found = TokenEndpoint(url, self.client_id, client_auth, **self._settings)
+        return self._found
 
-
-def _with_secret(auth: ClientSecretAuth, metadata: Metadata) -> ClientAuth | None:
-    """The first method with a client secret that a server lists; what needs no encoding first."""
-    secret = auth.client_secret
-    methods: dict[str, ClientAuth] = {
-        "client_secret_post": ClientSecretPost(secret),
-        "client_secret_basic": ClientSecretBasic(secret),
-        "client_secret_jwt": ClientSecretJWT(secret, metadata.issuer),
-    }
-    return next(
-        (method for name, method in methods.items() if name in metadata.client_auth_methods), None
-    )
+    def _advertised(self, auth: ClientAuth) -> ClientAuth | TokenError:
+        """The authentication in the way that the server lists, if that may choose."""
+        if not (self._issuer.advertised_auth and isinstance(auth, ClientSecretAuth)):
+            return auth
+        listed = self._metadata.client_auth_methods if self._metadata is not None else ()
+        methods: dict[str, ClientAuth] = {  # first what needs no encoding
+            "client_secret_post": ClientSecretPost(auth.client_secret),
+            "client_secret_basic": ClientSecretBasic(auth.client_secret),
+            "client_secret_jwt": ClientSecretJWT(auth.client_secret, self._issuer.identifier),
+        }
+        for name, method in methods.items():
+            if name in listed:
+                return method
+        return TokenError(
+            f"no token of issuer {self._issuer.identifier}: no method that it lists "
+            f"({', '.join(listed) or 'none'}) works with a client_secret; pass another client_auth"
+        )
 
 
 def by_issuer(

@@ -6,12 +6,19 @@ import functools
 from collections.abc import Callable
 from typing import Protocol
 
+from .client_auth import ClientAuth
+from .exceptions import TokenError
 from .token_endpoint import TokenEndpoint
 from .tokens import Token, TokenRequest
 
 
 class TokenStore(Protocol):
-    """Shares tokens between processes: a wrapper around the token request."""
+    """Shares tokens between processes: a wrapper around the token request.
+
+    A store whose protection rests on the client secret alone says so with an attribute
+    ``needs_secret`` that is true: a client without one, such as a :class:`TLSClientAuth`, is then
+    refused. The attribute may be left out.
+    """
 
     def get_or_fetch(self, key: bytes, fetch: Callable[[], Token], rejected: Token | None) -> Token:
         """A token that is stored under the key, or a new one, stored for the others.
@@ -44,10 +51,41 @@ class StoredFetch:
 
         :raises TokenError: when none is to be had.
         """
+        # Who knows a secret that was changed since shall not find the token got with the new one:
+        # the key and the token request are of one and the same secret.
+        auth = self._endpoint.present_auth()
+        try:
+            return self._get_or_fetch(request, auth)
+        except TokenError as error:
+            if error.error != "invalid_client":
+                raise
+            self._endpoint.note_refusal(auth)
+            if not self._endpoint.credentials_changed():
+                raise
+        return self._get_or_fetch(request, self._endpoint.present_auth())
+
+    def _get_or_fetch(self, request: TokenRequest, auth: ClientAuth) -> Token:
         token = self._store.get_or_fetch(
-            self._endpoint.store_key(request),
-            functools.partial(self._endpoint, request),
+            self._endpoint.store_key(request, auth),
+            functools.partial(self._endpoint, request, auth),
             self._last.get(request),
         )
         self._last[request] = token
         return token
+
+
+def check_store(store: TokenStore | None, has_secret: bool) -> None:
+    """Is it a store, and fit for this client?
+
+    :param has_secret: does the client have a secret?
+    :raises TypeError, ValueError: when it is not; the text says what to pass.
+    """
+    if store is None:
+        return
+    if not callable(getattr(store, "get_or_fetch", None)):
+        raise TypeError("store must have a method get_or_fetch; see TokenStore")
+    if not has_secret and getattr(store, "needs_secret", False):
+        raise ValueError(
+            "store: this client has no client_secret that would keep its tokens from others; "
+            "pass a store with an encryption_key of its own"
+        )

@@ -112,17 +112,23 @@ class TokenEndpoint:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {without_query(self.url)} {self.client_id!r}>"
 
-    def __call__(self, request: TokenRequest) -> Token:
+    def __call__(self, request: TokenRequest, auth: ClientAuth | None = None) -> Token:
         """Ask for a token.
 
+        :param auth: ask as this, and as nothing else; None: as :meth:`present_auth` says.
         :raises TokenError: when none is to be had; nothing else, whatever the endpoint does.
         """
         # An error is raised here, where no frame of its traceback holds a secret.
-        outcome = self._ask(request, time.monotonic() + self._deadline)
+        outcome = self._ask(request, time.monotonic() + self._deadline, auth)
         if isinstance(outcome, TokenError):
             raise outcome
         logger.debug("got token %s from %s", outcome.fingerprint, without_query(self.url))
         return outcome
+
+    @property
+    def has_secret(self) -> bool:
+        """Does the client prove who it is with a client secret?"""
+        return isinstance(self._client_auth, ClientSecretAuth)
 
     @property
     def secret_may_change(self) -> bool:
@@ -137,31 +143,46 @@ class TokenEndpoint:
         except CannotAsk:
             return False
 
-    def store_key(self, request: TokenRequest) -> bytes:
+    def note_refusal(self, auth: ClientAuth) -> None:
+        """Somebody else was refused with these credentials."""
+        self._refused_auth = auth
+
+    def present_auth(self) -> ClientAuth:
+        """The client authentication with the secret of this moment.
+
+        :raises TokenError: when the client secret's callable fails.
+        """
+        try:
+            return self._current_auth()
+        except CannotAsk as error:
+            failure = never_asked(self.url, error)
+        raise failure
+
+    def store_key(self, request: TokenRequest, auth: ClientAuth | None = None) -> bytes:
         """The key under which a :class:`TokenStore` keeps the token of a request.
 
+        :param auth: what the request is made with; None: as :meth:`present_auth` says.
         :raises TokenError: when the client secret's callable fails, or a certificate is missing.
         """
-        failure: TokenError | None = None
-        secret = b""
+        auth = auth or self.present_auth()
+        secret = auth.secret().encode() if isinstance(auth, ClientSecretAuth) else b""
         try:
-            auth = self._current_auth()
-            if isinstance(auth, ClientSecretAuth):
-                secret = auth.secret().encode()
             bound_to = self._exchange.bound_to(auth)
         except CannotAsk as error:
             failure = never_asked(self.url, error)
-        if failure is not None:
-            raise failure
-        asked = json.dumps([self.url, self.client_id, request.params(), bound_to])
-        return hmac.digest(secret, asked.encode(), hashlib.sha256)
+        else:
+            asked = json.dumps([self.url, self.client_id, request.params(), bound_to])
+            return hmac.digest(secret, asked.encode(), hashlib.sha256)
+        raise failure
 
-    def _ask(self, request: TokenRequest, until: float) -> Token | TokenError:
+    def _ask(
+        self, request: TokenRequest, until: float, given: ClientAuth | None
+    ) -> Token | TokenError:
         try:
-            auth = self._current_auth()
+            auth = given or self._current_auth()
             outcome = self._ask_as(auth, request, until)
             if isinstance(outcome, TokenError) and outcome.error == "invalid_client":
-                self._refused_auth = self._current_auth()
+                self._refused_auth = given or self._current_auth()
                 if self._refused_auth != auth:  # the secret was rotated meanwhile
                     outcome = self._ask_as(self._refused_auth, request, until)
         except CannotAsk as error:

@@ -124,6 +124,59 @@ def test_a_secret_that_cannot_be_read_is_a_token_error_before_the_store_is_asked
     assert shelf.asked == []
 
 
+def test_a_token_got_with_a_rotated_secret_is_stored_under_the_new_one(server, make_auth, shelf):
+    secrets = ["rotated out", server.client_secret]
+    auth = make_auth(store=shelf, client_secret=lambda: secrets[0])
+
+    def rotate(request):
+        secrets.pop(0)
+
+    server.answer_next(rotate)
+    token = auth.get_token()
+    old, new = (key for key, _ in shelf.asked)
+    assert old != new == auth.endpoint.store_key(TokenRequest())
+    assert shelf.tokens == {new: token}
+    assert len(server.token_requests) == 2
+
+
+def test_the_token_request_is_made_with_the_secret_of_its_key(server, make_auth):
+    secrets = [server.client_secret]
+    seen = []
+
+    class Rotates(Shelf):
+        def get_or_fetch(self, key, fetch, rejected):
+            secrets[0] = "another secret"
+            seen.append(key)
+            return fetch()
+
+    auth = make_auth(store=Rotates(), client_secret=lambda: secrets[0])
+    key = auth.endpoint.store_key(TokenRequest())
+    assert auth.get_token()
+    assert seen == [key]
+
+
+def test_a_refusal_that_another_process_heard_is_over_once_the_secret_has_changed(
+    server, make_auth
+):
+    secrets = ["rotated out"]
+
+    class Hearsay(Shelf):
+        def get_or_fetch(self, key, fetch, rejected):
+            if key == old:
+                raise TokenError("refused", error="invalid_client")
+            return super().get_or_fetch(key, fetch, rejected)
+
+    auth = make_auth(store=Hearsay(), client_secret=lambda: secrets[0])
+    old = auth.endpoint.store_key(TokenRequest())
+    for _ in range(3):  # until the endpoint is left alone
+        with pytest.raises(TokenError):
+            auth.get_token()
+    assert len(server.token_requests) == 0
+    secrets[0] = server.client_secret
+    assert auth.get_token()
+    assert len(server.token_requests) == 1
+
+
 def test_w8_what_is_no_store_is_refused(make_auth):
     with pytest.raises(TypeError, match="store"):
         make_auth(store={})
