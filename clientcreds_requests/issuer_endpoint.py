@@ -140,7 +140,8 @@ class IssuerEndpoint(TokenEndpoint):
         """The authentication in the way that the server lists, if that may choose."""
         if not (self._issuer.advertised_auth and isinstance(auth, ClientSecretAuth)):
             return auth
-        listed = self._metadata.client_auth_methods if self._metadata is not None else ()
+        assert self._metadata is not None  # it named the endpoint
+        listed = self._metadata.client_auth_methods
         methods: dict[str, ClientAuth] = {  # first what needs no encoding
             "client_secret_post": ClientSecretPost(auth.client_secret),
             "client_secret_basic": ClientSecretBasic(auth.client_secret),
