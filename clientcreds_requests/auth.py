@@ -22,7 +22,7 @@ from .options import AuthOwnOptions
 from .origins import AllowedOrigins, without_query
 from .proofs import ProofKey, Prover
 from .replay import Replay
-from .stores import StoredFetch, TokenStore
+from .stores import StoredFetch, TokenStore, check_store
 from .token_endpoint import Body, TokenEndpoint
 from .tokens import Token, TokenRequest
 from .views import TokenView
@@ -118,10 +118,9 @@ class ClientCredentialsAuth(TokenView, AuthBase):
             session=session,
             dpop=dpop,
         )
-        #: When they are asked for, and the tokens themselves; shared likewise.
-        if store is not None and not callable(getattr(store, "get_or_fetch", None)):
-            raise TypeError("store must have a method get_or_fetch; see TokenStore")
+        check_store(store, self.endpoint.has_secret)
         self._store = store
+        #: When they are asked for, and the tokens themselves; shared likewise.
         self.manager = self._new_manager(leeway, renew_ahead, deadline)
         # What is asked for is this auth's own.
         self._request = TokenRequest(scope, resources, audience, extra_params)

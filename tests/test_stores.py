@@ -177,6 +177,15 @@ def test_a_refusal_that_another_process_heard_is_over_once_the_secret_has_change
     assert len(server.token_requests) == 1
 
 
+def test_a_store_that_needs_a_secret_is_refused_to_a_client_without_one(make_auth, shelf):
+    shelf.needs_secret = True
+    assert make_auth(store=shelf).get_token()
+    with pytest.raises(ValueError, match="encryption_key"):
+        make_auth(store=shelf, client_auth=TLSClientAuth())
+    shelf.needs_secret = False
+    assert make_auth(store=shelf, client_auth=TLSClientAuth())
+
+
 def test_w8_what_is_no_store_is_refused(make_auth):
     with pytest.raises(TypeError, match="store"):
         make_auth(store={})
