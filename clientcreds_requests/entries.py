@@ -19,19 +19,21 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 #: The longest Retry-After that is obeyed, in seconds.
 LONGEST_RETRY_AFTER = 3600.0
 
+_NONE_FRESH = (-math.inf, -math.inf, None)
+
 
 class Entry:
     """The state of one :class:`TokenRequest`; changed under the manager's lock alone.
 
-    :meth:`fresh_token` needs no lock: what it reads is one reference to an immutable value.
+    :attr:`fresh` needs no lock: it is one reference to an immutable value.
     """
 
     __slots__ = (
-        "_fresh",
         "_rests_until",
         "error",
         "failures",
         "flight",
+        "fresh",
         "paused_until",
         "refused",
         "token",
@@ -50,16 +52,14 @@ class Entry:
         self.failures = 0
         self.paused_until = -math.inf
         self._rests_until = -math.inf
-        # A token, and the moments on the wall and the monotonic clock up to which it may be
-        # handed out without a thought.
-        self._fresh: tuple[Token, float, float] | None = None
+        #: The moments on the wall and the monotonic clock up to which a token may be handed out
+        #: without a thought, and the token.
+        self.fresh: tuple[float, float, Token | None] = _NONE_FRESH
 
     def fresh_token(self) -> Token | None:
         """The token, while there is nothing to be thought about."""
-        fresh = self._fresh
-        if fresh is not None and time.time() < fresh[1] and time.monotonic() < fresh[2]:
-            return fresh[0]
-        return None
+        until, until_monotonic, token = self.fresh
+        return token if time.time() < until and time.monotonic() < until_monotonic else None
 
     def unexpired_token(self) -> Token | None:
         """The token, while anything is left of it."""
@@ -86,7 +86,7 @@ class Entry:
         if self.token is not None:
             expires_at = math.inf if self.token.expires_at is None else self.token.expires_at
             monotonic = min(self.token.expires_monotonic - margin, until)
-            self._fresh = self.token, expires_at - margin, monotonic
+            self.fresh = expires_at - margin, monotonic, self.token
 
     def forget(self, token: Token) -> bool:
         """Drop a refused token, if it is the one held, and not a replacement at rest."""
@@ -94,7 +94,7 @@ class Entry:
             return False
         if time.monotonic() < self._rests_until:
             return False
-        self.token = self._fresh = None
+        self.token, self.fresh = None, _NONE_FRESH
         self.refused = True
         return True
 

@@ -46,7 +46,7 @@ class Replay:
     :param prover: puts DPoP proofs on the requests; None for bearer tokens.
     """
 
-    __slots__ = ("_manager", "_prover", "_request", "token")
+    __slots__ = ("_manager", "_prover", "_request", "field", "token")
 
     def __init__(
         self,
@@ -59,6 +59,8 @@ class Replay:
         self._request = request
         self._prover = prover
         self.token = token
+        #: The header field of the token, as requests keeps it.
+        self.field = "Authorization", token.authorization
 
     def __call__(self, response: requests.Response, **settings: Any) -> requests.Response:
         """Return the response, or the answer to the request sent again."""

@@ -393,3 +393,20 @@ def test_s3_anywhere_else_it_does_not(server):
     with warnings.catch_warnings(record=True) as caught:
         ClientCredentialsAuth(server.token_endpoint, "id", "secret")
     assert caught == []
+
+
+@pytest.mark.parametrize("before", [{}, {"authorization": "of the caller"}, {"AUTHORIZATION": "x"}])
+def test_the_header_is_set_as_requests_itself_would(server, auth, before):
+    prepared = requests.Request("GET", server.api_url, headers=before).prepare()
+    expected = prepared.headers.copy()
+    auth(prepared)
+    expected["Authorization"] = f"Bearer {auth.access_token}"
+    assert list(prepared.headers.items()) == list(expected.items())
+    assert prepared.headers == expected
+    assert prepared.copy().headers["authorization"] == expected["Authorization"]
+
+
+def test_other_headers_than_those_of_requests_get_it_too(server, auth):
+    prepared = requests.Request("GET", server.api_url).prepare()
+    prepared.headers = {}
+    assert auth(prepared).headers == auth.authorize().headers
