@@ -32,6 +32,8 @@ def text(name: str, value: object) -> str:
         raise TypeError(f"{name} must be a str, not {type(value).__name__}")
     if not value:
         raise ValueError(f"{name} must not be empty")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError(f"{name} is no text: it has bytes that could not be decoded")
     return value
 
 
@@ -105,7 +107,7 @@ def check_certificate(cert: object) -> None:
     """
     paths = cert if isinstance(cert, tuple) else (cert, cert)
     if len(paths) != 2 or not all(isinstance(path, str) for path in paths):
-        raise TypeError("cert must be a path, or a pair of paths: certificate and key")
+        raise TypeError("cert must be a path as a str, or a pair of them: certificate and key")
     try:
         # Without a password OpenSSL would ask for one at the terminal.
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(paths[0], paths[1], "")

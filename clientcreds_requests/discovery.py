@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 import requests
 from urllib3 import Retry
 
-from .adapters import RETRY_STATUSES, RetriedRequest, retry_after
-from .arguments import attempt_timeout, seconds
+from .adapters import RETRY_STATUSES, RetriedRequest, is_transient, retry_after
+from .arguments import Cert, attempt_timeout, retry_count, seconds
 from .exceptions import TokenError
 from .failures import unanswered
 from .origins import origin, prepare_url, require_secure
@@ -46,7 +47,7 @@ class Issuer:
     @property
     def metadata_urls(self) -> tuple[str, str]:
         """Where its metadata may be: RFC 8414 §3.1, then OpenID Connect Discovery §4."""
-        base = self.identifier.rstrip("/")
+        base = prepare_url("issuer", self.identifier).rstrip("/")
         path = urlsplit(base).path
         host = base.removesuffix(path)
         return (
@@ -62,7 +63,8 @@ class Metadata:
     :param issuer: its identifier.
     :param token_endpoint: where tokens are asked for.
     :param client_auth_methods: the registered names of those it supports.
-    :param mtls_token_endpoint: where clients with a certificate ask (RFC 8705 §5).
+    :param mtls_token_endpoint: where clients with a certificate ask (RFC 8705 §5); None also when
+        what stands there cannot be used.
     """
 
     issuer: str
@@ -93,73 +95,81 @@ def discover(
     :raises TokenError: when there is none that can be used.
     """
     known = Issuer(issuer)
-    require_secure("issuer", issuer, allow_http)
-    until = time.monotonic() + seconds("deadline", deadline)
-    found = find(known, session, attempt_timeout(timeout), retries, until, allow_http)
+    require_secure("issuer", prepare_url("issuer", issuer), allow_http)
+    ways = Ways(session, attempt_timeout(timeout), retry_count(retries), None, allow_http)
+    found = find(known, ways, time.monotonic() + seconds("deadline", deadline))
     if isinstance(found, TokenError):
         raise found
     return found
 
 
-def find(
-    issuer: Issuer,
-    session: requests.Session | None,
-    timeout: tuple[float, float],
-    retries: int | Retry,
-    until: float,
-    allow_http: bool,
-) -> Metadata | TokenError:
+class Ways(NamedTuple):
+    """How metadata are asked for.
+
+    :param session: whose TLS, proxy and adapter settings are used.
+    :param timeout: (connect, read) seconds for one attempt.
+    :param retries: after the first attempt; or a urllib3 policy.
+    :param cert: the client certificate; None: that of the session.
+    :param allow_http: may the request travel in the clear?
+    """
+
+    session: requests.Session | None
+    timeout: tuple[float, float]
+    retries: int | Retry
+    cert: Cert
+    allow_http: bool
+
+
+def find(issuer: Issuer, ways: Ways, until: float) -> Metadata | TokenError:
     """The metadata of an issuer, or why there is none.
 
     :param until: the moment, on the monotonic clock, by which it must be there.
     """
-    failure = f"no metadata of issuer {issuer.identifier}"
+    failure = f"no metadata of issuer {issuer.identifier}: "
+    redact = Redactor()
     problems: list[str] = []
-    response = None
+    answers: list[requests.Response] = []
     for url in issuer.metadata_urls:
         try:
-            response = _get(url, session, timeout, retries, until)
-            return _read(response, issuer.identifier, allow_http)
-        except ValueError as error:
-            problems.append(f"{url} {error}")
+            answers.append(_get(url, ways, until))
+            return _read(answers[-1], issuer.identifier, ways.allow_http)
         except Exception as error:
-            bare = requests.Request("GET", url).prepare()
-            return unanswered(f"{failure}: {url}", bare, error, Redactor())
-    status = response.status_code if response is not None else None
+            if is_transient(error):  # the other place is of the same server
+                what = failure + "; ".join([*problems, url])
+                return unanswered(what, requests.Request("GET", url).prepare(), error, redact)
+            problems.append(f"{url} {redact.line(str(error))}")
+    # The one that may be better later says more than one that will stay as it is.
+    answers.sort(key=lambda answer: answer.status_code not in RETRY_STATUSES)
+    status = answers[0].status_code if answers else None
     return TokenError(
-        f"{failure}: {'; '.join(problems)}; check the issuer, or pass the token endpoint",
+        f"{failure}{'; '.join(problems)}; check the issuer, or pass the token endpoint",
         status_code=status,
         retryable=status in RETRY_STATUSES,
-        retry_after=retry_after(response) if response is not None else None,
+        retry_after=retry_after(answers[0]) if answers else None,
     )
 
 
-def _get(
-    url: str,
-    session: requests.Session | None,
-    timeout: tuple[float, float],
-    retries: int | Retry,
-    until: float,
-) -> requests.Response:
+def _get(url: str, ways: Ways, until: float) -> requests.Response:
     """The answer, after redirects within the origin.
 
     :raises ValueError: when it redirects to another, or without end.
     """
     start = origin(url)
     for _ in range(MAX_REDIRECTS + 1):
-        prepared = prepare_url("the metadata's URL", url)
-        request = RetriedRequest("GET", prepared, lambda: (b"", FIELDS), until)
-        response = send(request, session, timeout, retries)
+        request = RetriedRequest("GET", url, lambda: (b"", FIELDS), until)
+        response = send(request, ways.session, ways.timeout, ways.retries, ways.cert)
         if not 300 <= response.status_code < 400:
             return response
         try:
-            url = urljoin(url, response.headers.get("Location", ""))
-            target = origin(url)
+            target = urljoin(url, response.headers.get("Location", ""))
+            url = prepare_url("the redirect's target", target)
+            where = origin(url)
         except ValueError:  # not even a URL
-            target = None
-        if target != start:
-            where = Redactor().line(target or "nowhere")
-            raise ValueError(f"redirects to {where}, and only its own origin is followed")
+            where = None
+        if where is None or where != start:
+            raise ValueError(
+                f"redirects to {where or 'nowhere'}, and only its own origin is followed"
+            )
     raise ValueError("redirects without end")
 
 
@@ -178,12 +188,15 @@ def _read(response: requests.Response, issuer: str, allow_http: bool) -> Metadat
         shown = Redactor().line(said) if isinstance(said, str) else None
         raise ValueError(f"speaks for issuer {shown!r}, which is not the same")
     aliases = members.get("mtls_endpoint_aliases")
-    alias = aliases.get("token_endpoint") if isinstance(aliases, Mapping) else None
+    alias = None
+    if isinstance(aliases, Mapping):
+        with contextlib.suppress(ValueError):  # no harm to those who have no certificate
+            alias = _endpoint(aliases.get("token_endpoint"), issuer, allow_http)
     return Metadata(
         issuer,
         _endpoint(members.get("token_endpoint"), issuer, allow_http),
         _methods(members.get("token_endpoint_auth_methods_supported")),
-        None if alias is None else _endpoint(alias, issuer, allow_http),
+        alias,
     )
 
 
@@ -193,7 +206,7 @@ def _endpoint(url: Any, issuer: str, allow_http: bool) -> str:
         require_secure("its token_endpoint", prepared, allow_http)
     except TypeError:
         raise ValueError("names no token_endpoint") from None
-    if issuer.startswith("https:") and not prepared.startswith("https:"):
+    if issuer.lower().startswith("https:") and not prepared.startswith("https:"):
         raise ValueError("names a token_endpoint without https")
     return prepared
 

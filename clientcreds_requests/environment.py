@@ -11,6 +11,9 @@ from typing import Any
 from .client_auth import check_secret
 from .issuer_endpoint import by_issuer
 
+# In bytes: what is larger is no secret, and is not read whole.
+_LONGEST_SECRET = 64 * 1024
+
 
 @dataclass(frozen=True)
 class SecretFile:
@@ -29,8 +32,9 @@ class SecretFile:
 
         :raises OSError, UnicodeError: when it cannot be read.
         """
-        content = Path(self.path).read_text(encoding="utf-8")
-        return content.removesuffix("\n").removesuffix("\r")
+        with open(self.path, "rb") as file:
+            content = file.read(_LONGEST_SECRET).decode()
+        return content.removeprefix("\ufeff").removesuffix("\n").removesuffix("\r")
 
 
 def by_environment(prefix: str, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,6 +46,9 @@ def by_environment(prefix: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """
     if not isinstance(prefix, str):
         raise TypeError(f"prefix must be a str, not {type(prefix).__name__}")
+    for name in ("token_endpoint", "client_id", "client_secret"):
+        if name in options:
+            raise TypeError(f"{name} is no option here: {prefix}{name.upper()} says it")
 
     def value(name: str) -> str | None:
         return os.environ.get(prefix + name) or None
@@ -78,11 +85,14 @@ def _secret(prefix: str, secret: str | None, path: str | None) -> str | SecretFi
         return secret
     if secret is not None:
         raise ValueError(f"set one of {prefix}CLIENT_SECRET and {prefix}CLIENT_SECRET_FILE")
-    file = SecretFile(path)
+    if not Path(path).is_file():  # a pipe would let the constructor wait
+        raise ValueError(f"{prefix}CLIENT_SECRET_FILE: there is no file {path}")
+    file, content, problem = SecretFile(path), "", ""
     try:
         content = file()
     except (OSError, UnicodeError) as error:
-        kind = type(error).__name__
-        raise ValueError(f"{prefix}CLIENT_SECRET_FILE: {path} cannot be read ({kind})") from None
+        problem = type(error).__name__
+    if problem:  # out here, where the error does not hold on to one that may quote the secret
+        raise ValueError(f"{prefix}CLIENT_SECRET_FILE: {path} cannot be read ({problem})")
     check_secret(f"{prefix}CLIENT_SECRET_FILE: the content of {path}", content)
     return file

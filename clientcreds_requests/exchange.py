@@ -73,7 +73,7 @@ class Exchange:
         :raises CannotAsk: when the client certificate cannot be read.
         """
         digests = [] if self.prover is None else [self.prover.key.thumbprint]
-        cert = _certificate(auth) or (self.session.cert if self.session is not None else None)
+        cert = certificate(auth) or (self.session.cert if self.session is not None else None)
         if cert:
             try:
                 content = Path(cert if isinstance(cert, str) else cert[0]).read_bytes()
@@ -107,18 +107,20 @@ class Exchange:
                 raise CannotAsk("client_auth or extra_headers") from error
             secrets.update(str(params[name]) for name in params.keys() - asked)
             secrets.update(credentials_in(headers.get("Authorization", "")))
+            secrets.update(headers[name] for name in self.extra_headers)
             self._prove(headers)
+            secrets.add(headers.get("DPoP", ""))
             return data.encode(), headers
 
         try:
             post = RetriedRequest("POST", self.url, complete, until, final)
-            response = send(post, self.session, self.timeout, self.retries, _certificate(auth))
+            response = send(post, self.session, self.timeout, self.retries, certificate(auth))
         except CannotAsk:
             raise
         except Exception as error:
             redact = Redactor(*secrets)
             return unanswered(refused(self.url), bare_request(self.url), error, redact), False
-        has_nonce = self.prover is not None and self.prover.learn(response)
+        has_nonce = self.prover is not None and self.prover.learn(response) is not None
         bound = self.prover is not None
         return read_token(response, self.url, post.sent_at, Redactor(*secrets), bound), has_nonce
 
@@ -127,10 +129,10 @@ class Exchange:
             return
         try:
             headers["DPoP"] = self.prover.proof("POST", self.url, headers.get("Authorization", ""))
-            header_field("dpop", "DPoP", headers["DPoP"])
         except Exception as error:
             raise CannotAsk("the dpop key") from error
 
 
-def _certificate(auth: ClientAuth) -> Cert:
+def certificate(auth: ClientAuth) -> Cert:
+    """The client certificate that a client authentication method brings along."""
     return auth.cert if isinstance(auth, TLSClientAuth) else None

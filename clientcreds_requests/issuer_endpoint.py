@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from typing import Any
+from typing import Any, NamedTuple
 
 from .client_auth import (
     ClientAuth,
@@ -19,28 +19,44 @@ from .client_auth import (
     ClientSecretPost,
     TLSClientAuth,
 )
-from .discovery import Issuer, Metadata, find
+from .discovery import Issuer, Metadata, Ways, find
 from .exceptions import TokenError, TokenTimeout
+from .exchange import certificate
 from .forks import reset_in_child
 from .origins import without_query
+from .redaction import Redactor
 from .token_endpoint import TokenEndpoint
 from .tokens import Token, TokenRequest
 
 logger = logging.getLogger(__name__)
 
-#: Seconds after which the metadata is asked for again; and when that has failed.
+#: Seconds after which the metadata is asked for again; and after a failure of any kind.
 METADATA_LIFETIME, METADATA_PAUSE = 24 * 3600.0, 300.0
 
-# Statuses of an endpoint that has moved.
-_GONE = frozenset({404, 405, 410})
+
+class _Found(NamedTuple):
+    """What the metadata says, as far as this client goes."""
+
+    metadata: Metadata
+    endpoint: TokenEndpoint
+    #: By which a client secret is sent; None: as the client authentication says itself.
+    method: str | None
+
+
+class _Search(NamedTuple):
+    """One search for the metadata; it is given up, wherever it is stuck, when its time is over."""
+
+    outcome: Future[_Found | TokenError]
+    until: float
 
 
 class IssuerEndpoint(TokenEndpoint):
     """One client's way to the token endpoint that an issuer's metadata names.
 
-    The metadata is asked for with the first token request, once for all of them, and again after
-    a day or when the endpoint is no longer there. While that fails, the endpoint known so far
-    goes on to serve.
+    The metadata is asked for with the first token request, once for all that come meanwhile. It is
+    asked for again, in the background, after a day, and after a token request that failed, though
+    not within five minutes: the endpoint may have moved. Until an answer can be used, what is
+    known goes on to serve.
 
     :param issuer: the authorization server.
     :param client_id: who is asking.
@@ -55,21 +71,21 @@ class IssuerEndpoint(TokenEndpoint):
         super().__init__(issuer.identifier, client_id, client_auth, **settings)
         self._issuer = issuer
         self._settings = settings
-        self._metadata: Metadata | None = None
-        self._found: TokenEndpoint | None = None
-        # On the monotonic clock.
-        self._look_again_at = -math.inf
+        self._allow_http = bool(settings.get("allow_http"))
+        self._found: _Found | None = None
+        # Moments on the monotonic clock.
+        self._looked_at = self._look_again_at = -math.inf
         self._begin_anew()
 
     def _begin_anew(self) -> None:
         # Guards the search, and is never held during it.
         self._lock = threading.Lock()
-        self._search: Future[TokenEndpoint | TokenError] | None = None
+        self._search: _Search | None = None
         reset_in_child(self, IssuerEndpoint._begin_anew)
 
     def __getstate__(self) -> dict[str, Any]:
         """As its base has it, and without what was found."""
-        state = {**super().__getstate__(), "_metadata": None, "_found": None}
+        state = {**super().__getstate__(), "_found": None}
         return {name: state[name] for name in state.keys() - {"_lock", "_search"}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -77,83 +93,108 @@ class IssuerEndpoint(TokenEndpoint):
         self._begin_anew()
 
     def _ask_as(self, auth: ClientAuth, request: TokenRequest, until: float) -> Token | TokenError:
-        endpoint = self._current_endpoint(until)
-        if isinstance(endpoint, TokenError):
-            return endpoint
-        method = self._advertised(auth)
-        if isinstance(method, TokenError):
-            return method
-        outcome = endpoint._ask_as(method, request, until)
-        if isinstance(outcome, TokenError) and outcome.status_code in _GONE:
-            self._look_again_at = -math.inf
+        found = self._find(until)
+        if isinstance(found, TokenError):
+            return found
+        if found.method is not None and isinstance(auth, ClientSecretAuth):
+            auth = _by_secret(found.method, auth, found.metadata.issuer)
+        outcome = found.endpoint._ask_as(auth, request, until)
+        if isinstance(outcome, TokenError):
+            self._look_again_at = self._looked_at + METADATA_PAUSE
         return outcome
 
-    def _current_endpoint(self, until: float) -> TokenEndpoint | TokenError:
-        if self._found is not None and time.monotonic() < self._look_again_at:
-            return self._found
-        mine: Future[TokenEndpoint | TokenError] = Future()
+    def _find(self, until: float) -> _Found | TokenError:
+        now, known = time.monotonic(), self._found
+        if known is not None and now < self._look_again_at:
+            return known
+        mine = _Search(Future(), until)
         with self._lock:
-            search = self._search = self._search or mine
-        if search is not mine:
-            try:
-                return search.result(max(0.0, until - time.monotonic()))
-            except FutureTimeout:
-                return TokenTimeout(f"no metadata of {self.url} in time", retryable=True)
-        outcome: TokenEndpoint | TokenError = TokenError("the search was interrupted")
+            search = self._search
+            if search is None or now >= search.until:
+                search = self._search = mine
+        if search is mine and known is not None:
+            self._look_in_background(mine)
+        elif search is mine:
+            self._look(mine)
+        if known is not None:
+            return known
         try:
-            outcome = self._look(until)
-        finally:
-            self._search = None
-            mine.set_result(outcome)
-        return outcome
+            return search.outcome.result(max(0.0, min(until, search.until) - time.monotonic()))
+        except FutureTimeout:
+            return TokenTimeout(f"no metadata of {self.url} in time", retryable=True)
 
-    def _look(self, until: float) -> TokenEndpoint | TokenError:
-        known, now = self._found, time.monotonic()
-        if known is not None:  # leave time to ask the endpoint that is known
-            until = now + (until - now) / 2
+    def _look_in_background(self, search: _Search) -> None:
+        look = threading.Thread(
+            target=self._look, args=(search,), name="clientcreds-requests", daemon=True
+        )
+        try:
+            look.start()
+        except RuntimeError:  # the interpreter is shutting down, or it has no threads
+            self._search = None
+
+    def _look(self, search: _Search) -> None:
+        outcome: _Found | TokenError = TokenError("the search for metadata was interrupted")
+        try:
+            outcome = self._searched(search.until)
+        finally:
+            with self._lock:
+                if self._search is search:  # or it was given up
+                    self._search = None
+                    self._take(outcome)
+            search.outcome.set_result(outcome)
+
+    def _take(self, outcome: _Found | TokenError) -> None:
+        known = self._found
+        self._looked_at = time.monotonic()
+        lifetime = METADATA_PAUSE if isinstance(outcome, TokenError) else METADATA_LIFETIME
+        self._look_again_at = self._looked_at + lifetime
+        # What is known has learned something of the endpoint: it is not made anew for nothing.
+        if isinstance(outcome, _Found) and (known is None or known.metadata != outcome.metadata):
+            self._found = outcome
+
+    def _searched(self, until: float) -> _Found | TokenError:
         exchange = self._exchange
-        metadata = find(
-            self._issuer,
+        ways = Ways(
             exchange.session,
             exchange.timeout,
             exchange.retries,
-            until,
-            self._settings.get("allow_http", False),
+            certificate(self._client_auth),
+            self._allow_http,
         )
-        if isinstance(metadata, TokenError):
-            self._look_again_at = now + METADATA_PAUSE
-            if known is not None:
-                logger.warning("%s; going on with %s", metadata, without_query(known.url))
-            return known or metadata
-        self._look_again_at = now + METADATA_LIFETIME
-        if known is not None and metadata == self._metadata:
-            return known  # and with what it has learned
-        client_auth, session = self._client_auth, exchange.session
-        url = metadata.token_endpoint
-        if isinstance(client_auth, TLSClientAuth) or (session is not None and session.cert):
-            url = metadata.mtls_token_endpoint or url
-        self._metadata = metadata
-        self._found = TokenEndpoint(url, self.client_id, client_auth, **self._settings)
-        return self._found
+        metadata = find(self._issuer, ways, until)
+        outcome = metadata if isinstance(metadata, TokenError) else self._made_of(metadata)
+        if isinstance(outcome, TokenError) and self._found is not None:
+            known = without_query(self._found.endpoint.url)
+            logger.warning("%s; going on with %s", outcome, known)
+        return outcome
 
-    def _advertised(self, auth: ClientAuth) -> ClientAuth | TokenError:
-        """The authentication in the way that the server lists, if that may choose."""
-        if not (self._issuer.advertised_auth and isinstance(auth, ClientSecretAuth)):
-            return auth
-        assert self._metadata is not None  # it named the endpoint
-        listed = self._metadata.client_auth_methods
-        methods: dict[str, ClientAuth] = {  # first what needs no encoding
-            "client_secret_post": ClientSecretPost(auth.client_secret),
-            "client_secret_basic": ClientSecretBasic(auth.client_secret),
-            "client_secret_jwt": ClientSecretJWT(auth.client_secret, self._issuer.identifier),
-        }
-        for name, method in methods.items():
-            if name in listed:
-                return method
-        return TokenError(
-            f"no token of issuer {self._issuer.identifier}: no method that it lists "
-            f"({', '.join(listed) or 'none'}) works with a client_secret; pass another client_auth"
-        )
+    def _made_of(self, metadata: Metadata) -> _Found | TokenError:
+        auth, session = self._client_auth, self._exchange.session
+        listed = metadata.client_auth_methods
+        method = None
+        if self._issuer.advertised_auth and isinstance(auth, ClientSecretAuth):
+            method = next((name for name in _BY_SECRET if name in listed), None)
+            if method is None:
+                shown = Redactor().line(", ".join(listed)) or "none"
+                return TokenError(
+                    f"no token of issuer {metadata.issuer}: no method that it lists ({shown}) "
+                    "works with a client_secret; pass another client_auth"
+                )
+        url = metadata.token_endpoint
+        if isinstance(auth, TLSClientAuth) or (session is not None and session.cert):
+            url = metadata.mtls_token_endpoint or url
+        return _Found(metadata, TokenEndpoint(url, self.client_id, auth, **self._settings), method)
+
+
+# What needs no encoding comes first.
+_BY_SECRET = ("client_secret_post", "client_secret_basic", "client_secret_jwt")
+
+
+def _by_secret(method: str, auth: ClientSecretAuth, issuer: str) -> ClientAuth:
+    if method == "client_secret_jwt":
+        return ClientSecretJWT(auth.client_secret, issuer)
+    kind = ClientSecretPost if method == "client_secret_post" else ClientSecretBasic
+    return kind(auth.client_secret)
 
 
 def by_issuer(
@@ -167,6 +208,8 @@ def by_issuer(
     :raises TypeError, ValueError: for what could not work.
     """
     arguments = {"body": "form", **options}
+    if "token_endpoint" in options:
+        raise TypeError("token_endpoint is no option here: the issuer's metadata names it")
     if arguments.get("client_auth") == "client_secret_jwt":
         if client_secret is None:
             raise ValueError("client_secret is needed for client_secret_jwt")

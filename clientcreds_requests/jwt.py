@@ -121,7 +121,8 @@ def _header_fields(headers: Mapping[str, Any] | None) -> dict[str, Any]:
 class DPoPKey:
     """The key that tokens are bound to (RFC 9449); any number of threads may use it.
 
-    It is neither pickled nor copied: another process makes its own, and has tokens of its own.
+    It is neither pickled nor copied: a process that is not a fork makes its own, and has tokens of
+    its own.
 
     :param key: the private key: PEM, a JWK as a dict or as JSON, or an object of cryptography.
     :param algorithm: None: the JWK's own, or else the usual one for the key.

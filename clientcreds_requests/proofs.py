@@ -7,11 +7,13 @@ from typing import Protocol
 
 import requests
 
-from .origins import origin
+from .exceptions import TokenError
+from .origins import origin, without_query
 
-#: Nonces are kept for so many origins, those of the latest.
+#: Nonces are kept for so many origins: those that gave a new one last.
 MAX_NONCES = 64
 
+_PROOF = re.compile(r"[\w.-]+", re.ASCII)
 _NONCE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,1024}")  # RFC 9449 §8.1, within bounds
 
 
@@ -53,32 +55,47 @@ class Prover:
         self._nonces: dict[str | None, str] = {}
 
     def proof(self, method: str, url: str, authorization: str = "") -> str:
-        """A proof for a request with that ``Authorization``."""
+        """A proof for a request with that ``Authorization``.
+
+        :raises Exception: whatever the key raises; ValueError for what is no proof.
+        """
         scheme, _, credentials = authorization.partition(" ")
-        return self.key.proof(
+        proof = self.key.proof(
             method,
             url,
             access_token=credentials if scheme == "DPoP" else None,
             nonce=self._nonces.get(origin(url)),
         )
+        if not isinstance(proof, str) or not _PROOF.fullmatch(proof):
+            raise ValueError("the proof is no JWT")
+        return proof
 
     def prove(self, request: requests.PreparedRequest) -> None:
-        """Put a proof on a request, in place of the one it has: each serves only once."""
-        authorization = request.headers.get("Authorization", "")
-        request.headers["DPoP"] = self.proof(
-            request.method or "", request.url or "", str(authorization)
-        )
+        """Put a proof on a request, in place of the one it has: each serves only once.
 
-    def learn(self, response: requests.Response) -> bool:
+        :raises TokenError: when the key fails.
+        """
+        authorization = str(request.headers.get("Authorization", ""))
+        url = request.url or ""
+        try:
+            request.headers["DPoP"] = self.proof(request.method or "", url, authorization)
+        except Exception as error:
+            raise TokenError(
+                f"no DPoP proof for {without_query(url)}: the dpop key raised "
+                f"{type(error).__name__}"
+            ) from error
+
+    def learn(self, response: requests.Response) -> str | None:
         """Keep the nonce that a server gave, for the next request to it (RFC 9449 §8.2).
 
-        :return: did it give one?
+        :return: the nonce; None when it gave none.
         """
-        nonce = response.headers.get("DPoP-Nonce", "")
+        nonce: str = response.headers.get("DPoP-Nonce", "")
         if not _NONCE.fullmatch(nonce):  # two of them, joined by a comma and a space, among others
-            return False
+            return None
         where = origin(response.url or "")
         if self._nonces.get(where) != nonce:
-            latest = list(self._nonces.items())[1 - MAX_NONCES :]
+            others = {key: value for key, value in self._nonces.items() if key != where}
+            latest = list(others.items())[1 - MAX_NONCES :]
             self._nonces = {**dict(latest), where: nonce}  # never changed in place: no lock
-        return True
+        return nonce

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urljoin
 
 import requests
 from requests.cookies import extract_cookies_to_jar, get_cookie_header
@@ -17,11 +18,15 @@ from .bodies import read_body, rewind
 from .challenges import Challenge, parse_challenges
 from .exceptions import TokenError
 from .manager import TokenManager
+from .origins import origin
 from .proofs import Prover
 from .tokens import Token, TokenRequest
 
 #: The most of a 401's body that is read, in bytes and in seconds, to keep its connection.
 DRAIN_BYTES, DRAIN_SECONDS = 64 * 1024, 1.0
+
+#: So many proofs are tried with one token; servers change their nonces.
+MAX_PROOFS = 3
 
 # Another token of the same client would be refused too (RFC 6750 §3.1, RFC 9470 §3, RFC 9449 §7).
 _NOT_THE_TOKEN = frozenset(
@@ -64,13 +69,16 @@ class Replay:
 
     def __call__(self, response: requests.Response, **settings: Any) -> requests.Response:
         """Return the response, or the answer to the request sent again."""
-        gave_nonce = self._prover is not None and self._prover.learn(response)
+        if self._prover is not None:
+            self._prover.learn(response)
+            if response.is_redirect:
+                _keep_the_proof_home(response)
         if response.status_code != 401 or response.history:
             return response
         # Without our token it went to somewhere that must not see it: a redirect's target.
         if not self._has_a_token_of_ours(response.request):
             return response
-        response = self._with_another_proof(response, gave_nonce, settings)
+        response = self._with_other_proofs(response, settings)
         if response.status_code != 401 or not self._is_about_the_token(response):
             return response
         self._manager.invalidate(self.token, self._request)
@@ -80,36 +88,40 @@ class Replay:
         if token.authorization == self.token.authorization:
             return response
         renewed = Replay(self._manager, self._request, token, self._prover)
-        answer = _send_again(response, renewed, settings)
-        gave_nonce = self._prover is not None and self._prover.learn(answer)
-        return renewed._with_another_proof(answer, gave_nonce, settings)
+        return renewed._with_other_proofs(_send_again(response, renewed, settings), settings)
 
-    def _with_another_proof(
-        self, response: requests.Response, gave_nonce: bool, settings: Mapping[str, Any]
+    def _with_other_proofs(
+        self, response: requests.Response, settings: Mapping[str, Any]
     ) -> requests.Response:
-        """The answer to the request with another proof, if the server asks for that.
+        """The answer to the request with another proof, as long as the server asks for one.
 
-        A server may want its nonce in the proof (RFC 9449 §9); and a request that is sent over
-        and over, or redirected, brings a proof that has served already.
+        A server may want its nonce in the proof (RFC 9449 §9), and another one by then; and a
+        request that is sent over and over, or redirected, brings a proof that has served already.
         """
-        if self._prover is None or response.status_code != 401:
+        if self._prover is None:
             return response
-        errors = {
-            parameters.get("error")
-            for scheme, parameters in _challenges(response)
-            if scheme == "dpop"
-        }
-        helps = "invalid_dpop_proof" in errors or (gave_nonce and "use_dpop_nonce" in errors)
-        if not helps or not rewind(response.request):
-            return response
-        answer = _send_again(response, self, settings)
-        self._prover.learn(answer)
-        return answer
+        last = None
+        for attempt in range(MAX_PROOFS):
+            nonce = self._prover.learn(response)
+            errors = {p.get("error") for scheme, p in _challenges(response) if scheme == "dpop"}
+            helps = "use_dpop_nonce" in errors and nonce not in (None, last)
+            helps = helps or ("invalid_dpop_proof" in errors and attempt == 0)
+            if response.status_code != 401 or not helps or not rewind(response.request):
+                break
+            last = nonce
+            response = _send_again(response, self, settings)
+        self._prover.learn(response)
+        return response
 
-    def prove(self, request: requests.PreparedRequest) -> None:
-        """Put a fresh proof on a request, if its token needs one."""
+    def proven(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """The request, as a copy with a fresh proof if its token needs one.
+
+        Other threads may be sending the same object, and no two of them the same proof.
+        """
         if self._prover is not None:
+            request = request.copy()
             self._prover.prove(request)
+        return request
 
     def __deepcopy__(self, _memo: object) -> Replay:
         return self
@@ -152,6 +164,14 @@ def _challenges(response: requests.Response) -> list[Challenge]:
     return parse_challenges(response.headers.get("WWW-Authenticate", ""))
 
 
+def _keep_the_proof_home(response: requests.Response) -> None:
+    """Take the proof off what is redirected to another origin: requests leaves it on."""
+    target = urljoin(response.url, response.headers.get("Location", ""))
+    where = origin(target)
+    if where is None or where != origin(response.url):
+        response.request.headers.pop("DPoP", None)
+
+
 def _send_again(
     response: requests.Response, hook: Replay, settings: Mapping[str, Any]
 ) -> requests.Response:
@@ -162,12 +182,12 @@ def _send_again(
     # The history keeps what was refused; redirects go on from the request itself.
     response.request = request.copy()
     request.headers["Authorization"] = hook.token.authorization
-    hook.prove(request)
     # Copies share the hooks, and may carry another token: those of this request alone change.
     others = [other for other in request.hooks["response"] if not isinstance(other, Replay)]
     request.hooks = {**request.hooks, "response": [hook, *others]}
     _take_cookies(request, response)
     _drain(response)
+    request = hook.proven(request)
     started = time.perf_counter()
     answer: requests.Response = adapter.send(request, **settings)
     answer.elapsed = timedelta(seconds=time.perf_counter() - started)

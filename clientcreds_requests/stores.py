@@ -25,8 +25,9 @@ class TokenStore(Protocol):
 
         It is asked only where a token request would have been made, in that request's thread.
 
-        :param key: 32 bytes, derived from the endpoint, the client, what is asked for and the
-            client's secret: who does not know the secret cannot guess them.
+        :param key: 32 bytes, derived from the endpoint, the client, what is asked for, what the
+            token is bound to and the client's secret: who does not know the secret cannot guess
+            them. Of a client without a secret they can be guessed.
         :param fetch: makes the token request.
         :param rejected: a token known to be refused or due: never to be handed out again.
         :raises TokenError: as ``fetch`` does. That the store itself fails is no error.

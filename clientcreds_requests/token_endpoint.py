@@ -165,12 +165,12 @@ class TokenEndpoint:
         :raises TokenError: when the client secret's callable fails, or a certificate is missing.
         """
         auth = auth or self.present_auth()
-        secret = auth.secret().encode() if isinstance(auth, ClientSecretAuth) else b""
         try:
             bound_to = self._exchange.bound_to(auth)
         except CannotAsk as error:
             failure = never_asked(self.url, error)
         else:
+            secret = auth.secret().encode() if isinstance(auth, ClientSecretAuth) else b""
             asked = json.dumps([self.url, self.client_id, request.params(), bound_to])
             return hmac.digest(secret, asked.encode(), hashlib.sha256)
         raise failure

@@ -27,6 +27,7 @@ _HINTS: dict[str | int, str] = {
     "invalid_target": "check resources and audience",
     "unauthorized_client": "the server does not grant this client client_credentials",
     "unsupported_grant_type": "check the URL, or try the other body: json, form",
+    "use_dpop_nonce": "if this client has to use DPoP, pass dpop",
     401: "check client_id, client_secret and client_auth",
     404: "check the URL of the token endpoint",
     405: "check the URL of the token endpoint",

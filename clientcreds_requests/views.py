@@ -48,7 +48,10 @@ class TokenView:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The header field that carries the token that is held; empty without one."""
+        """The header field that carries the token that is held; empty without one.
+
+        A token that is bound to a DPoP key is of no use without a proof for each request.
+        """
         token = self.manager.held(self._request)
         return {"Authorization": token.authorization} if token is not None else {}
 

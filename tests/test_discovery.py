@@ -18,9 +18,10 @@ from clientcreds_requests import (
     TokenConnectionError,
     TokenError,
     TokenTimeout,
+    issuer_endpoint,
 )
 from clientcreds_requests.discovery import Issuer, discover
-from clientcreds_requests.testing import Answer
+from clientcreds_requests.testing import RESET, Answer
 from clientcreds_requests.testing.listener import Listener
 
 RFC_8414 = "/.well-known/oauth-authorization-server"
@@ -178,11 +179,14 @@ def test_an_issuer_with_a_final_slash_is_another_than_one_without(site):
         ("https://h/token#f", "may not have a fragment"),
         ("https://me:secret@h/token", "may not hold credentials"),
         ("http://auth.example.com/token", "is not https"),
+        ("http://auth.example.com/" + "a" * 9999, "http://auth.example.com/aaa"),
     ],
 )
 def test_a_token_endpoint_that_cannot_be_used_is_refused(site, endpoint, problem):
     site.pages[RFC_8414] = [site.metadata(token_endpoint=endpoint)]
-    assert problem in str(failure(site))
+    error = str(failure(site))
+    assert problem in error
+    assert len(error) < 1000
 
 
 def test_the_endpoint_of_an_https_issuer_is_https_even_on_loopback(site):
@@ -228,6 +232,16 @@ def test_a_redirect_to_another_origin_is_not_followed(site):
     assert site.paths() == [RFC_8414, OPENID]
 
 
+def test_a_redirect_to_a_name_beyond_ascii_is_one_to_another_origin(site):
+    away = Answer(302, headers={"Location": "http://%C3%A9vil.example/"})
+    site.pages = {RFC_8414: [away], OPENID: [away]}
+    assert "only its own origin is followed" in str(failure(site))
+    assert Issuer("https://b\u00fccher.example/t").metadata_urls == (
+        f"https://xn--bcher-kva.example{RFC_8414}/t",
+        f"https://xn--bcher-kva.example/t{OPENID}",
+    )
+
+
 def test_redirects_without_end_are_given_up(site):
     site.pages = {RFC_8414: [Answer(302, headers={"Location": RFC_8414})]}
     assert "redirects without end" in str(failure(site))
@@ -260,6 +274,20 @@ def test_a_failure_tells_all_that_was_tried_in_one_line(site):
         f"{site.url}{OPENID} answers with status 503; check the issuer, or pass the token endpoint"
     )
     assert (error.status_code, error.retryable, error.retry_after) == (503, True, 7.0)
+
+
+def test_of_two_failures_the_one_that_may_pass_is_told(site):
+    site.pages[RFC_8414] = [Answer(503, headers={"Retry-After": "60"})]
+    error = failure(site)
+    assert (error.status_code, error.retryable, error.retry_after) == (503, True, 60.0)
+
+
+def test_a_failure_at_the_second_place_tells_of_the_first_as_well(site):
+    site.pages[RFC_8414] = [site.metadata(issuer="https://other.example")]
+    site.scripts.extend([None, RESET])
+    error = failure(site)
+    assert isinstance(error, TokenConnectionError)
+    assert "other.example" in str(error)
 
 
 def test_a_server_that_is_down_is_a_connection_error(site):
@@ -306,6 +334,11 @@ def test_w8_what_is_no_issuer_is_refused_by_the_constructors(issuer, kind, says)
 def test_w8_a_client_without_a_secret_or_another_method_is_refused(options):
     with pytest.raises(ValueError, match="client_secret is needed"):
         ClientCredentialsAuth.from_issuer("https://h", "me", **options)
+
+
+def test_w8_a_token_endpoint_beside_the_issuer_is_refused():
+    with pytest.raises(TypeError, match="token_endpoint"):
+        ClientCredentialsAuth.from_issuer("https://h", "me", "s3cret", token_endpoint="https://h/t")
 
 
 def test_w8_other_bad_arguments_are_refused_as_by_the_constructor():
@@ -406,7 +439,11 @@ def test_a1_what_stops_the_search_on_this_side_is_a_token_error_too(site):
         auth.authorize()
 
 
-@pytest.mark.parametrize("aliases", [{}, [], {"token_endpoint": None}], ids=str)
+@pytest.mark.parametrize(
+    "aliases",
+    [{}, [], *({"token_endpoint": alias} for alias in (None, "", 5, "http://other.example/"))],
+    ids=str,
+)
 def test_without_an_alias_they_ask_where_everybody_does(site, aliases):
     site.pages[RFC_8414] = [site.metadata(mtls_endpoint_aliases=aliases)]
     auth = ClientCredentialsAuth.from_issuer(site.url, "me", client_auth=TLSClientAuth())
@@ -477,9 +514,10 @@ def test_metadata_is_asked_for_again_after_a_day_and_followed(site, clock):
     }
     auth = ClientCredentialsAuth.from_issuer(site.url, "me", "a-secret")
     for day in range(3):
-        for _ in range(2):
+        for _ in range(3):
             auth.signout()
             auth.authorize()
+            until(lambda: not searching(auth))
         assert site.paths().count(RFC_8414) == day + 1
         clock.advance(24 * 3600 + 1)
     assert auth.access_token == "from-v2"
@@ -494,24 +532,124 @@ def test_while_the_metadata_is_not_there_the_endpoint_known_serves(site, clock, 
         for _ in range(3):
             auth.signout()
             assert auth.authorize().authorized
+            until(lambda: not searching(auth))
     assert site.paths().count(RFC_8414) == 2  # and is left alone for a while
     assert "going on with" in caplog.text
     clock.advance(301)
     auth.signout()
     auth.authorize()
-    assert site.paths().count(RFC_8414) == 3
+    until(lambda: site.paths().count(RFC_8414) == 3 and not searching(auth))
 
 
-def test_an_endpoint_that_is_gone_is_looked_up_at_once(site):
+@pytest.mark.parametrize(
+    "gone", [Answer(404), Answer(308), Answer(401, {"error": "invalid_client"}), RESET], ids=repr
+)
+def test_after_a_failure_the_endpoint_is_looked_up_again(site, clock, gone):
     moved = site.metadata(token_endpoint=site.url + "/v2")
     site.pages |= {RFC_8414: [site.metadata(), moved], "/v2": [token_answer("from-v2")]}
-    auth = ClientCredentialsAuth.from_issuer(site.url, "me", "a-secret")
-    auth.authorize()
+    auth = ClientCredentialsAuth.from_issuer(site.url, "me", "a-secret", retries=0).authorize()
     auth.signout()
-    site.pages["/token"] = [Answer(404)]
-    with pytest.raises(TokenError, match="404"):
+    clock.advance(301)
+    site.scripts.append(gone)
+    with pytest.raises(TokenError):
         auth.authorize()
-    assert auth.get_token().access_token == "from-v2"
+    assert auth.authorize().access_token == "a-token"  # the search is in the background
+    until(lambda: site.paths().count(RFC_8414) == 2 and not searching(auth))
+    auth.signout()
+    assert auth.authorize().access_token == "from-v2"
+
+
+def test_failures_in_a_row_do_not_ask_for_the_metadata_each_time(site, clock):
+    site.pages |= {RFC_8414: [site.metadata()], "/token": [Answer(404)]}
+    auth = ClientCredentialsAuth.from_issuer(site.url, "me", "a-secret")
+    for _ in range(5):
+        with pytest.raises(TokenError, match="404"):
+            auth.authorize()
+    assert site.paths().count(RFC_8414) == 1
+
+
+def searching(auth):
+    return auth.endpoint._search is not None
+
+
+def due(monkeypatch):
+    """Let metadata be due at once."""
+    monkeypatch.setattr(issuer_endpoint, "METADATA_LIFETIME", 0.0)
+
+
+def test_c2_a_search_in_the_background_holds_nobody_up(site, monkeypatch):
+    site.pages[RFC_8414] = [site.metadata()]
+    due(monkeypatch)
+    auth = ClientCredentialsAuth.from_issuer(site.url, "me", "a-secret", deadline=15).authorize()
+    held = Held()
+
+    def hold(request):
+        return held(request) if RFC_8414 in request.path else None
+
+    site.scripts.extend([hold] * 4)
+    for _ in range(3):
+        auth.signout()
+        assert auth.authorize().authorized
+    assert held.arrived.wait(PATIENCE)
+    assert site.paths().count(RFC_8414) == 2
+    held.released.set()
+    until(lambda: not searching(auth))
+
+
+def test_without_threads_what_is_known_goes_on_to_serve(site, monkeypatch):
+    site.pages[RFC_8414] = [site.metadata()]
+    due(monkeypatch)
+    auth = ClientCredentialsAuth.from_issuer(site.url, "me", "a-secret").authorize()
+    start = threading.Thread.start
+
+    def refuse(thread):
+        if thread.name == "clientcreds-requests":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    auth.signout()
+    assert auth.authorize().authorized
+    assert site.paths().count(RFC_8414) == 1
+
+
+def test_c2_a_search_that_is_stuck_is_given_up_for_another(site):
+    site.pages[RFC_8414] = [site.metadata()]
+    release = threading.Event()
+
+    def drip():
+        yield b"HTTP/1.1 200 OK\r\n"
+        release.wait(PATIENCE)
+
+    site.scripts.append(drip())
+    auth = ClientCredentialsAuth.from_issuer(site.url, "me", "a-secret", deadline=0.5)
+    with pytest.raises(TokenTimeout):
+        auth.authorize()
+    assert auth.authorize().authorized
+    release.set()
+
+
+def test_methods_that_cannot_be_used_are_not_remembered(site):
+    useless = {"token_endpoint_auth_methods_supported": ["private_key_jwt"]}
+    site.pages[RFC_8414] = [site.metadata(**useless), site.metadata()]
+    auth = ClientCredentialsAuth.from_issuer(site.url, "me", "a-secret")
+    with pytest.raises(TokenError, match="private_key_jwt"):
+        auth.authorize()
+    assert auth.authorize().authorized
+
+
+def test_methods_that_cannot_be_used_do_not_replace_those_that_can(site, monkeypatch, caplog):
+    useless = {"token_endpoint_auth_methods_supported": ["x\nCRITICAL forged"] + ["y"] * 9999}
+    site.pages[RFC_8414] = [site.metadata(), site.metadata(**useless)]
+    due(monkeypatch)
+    auth = ClientCredentialsAuth.from_issuer(site.url, "me", "a-secret").authorize()
+    for _ in range(2):
+        auth.signout()
+        assert auth.authorize().authorized
+        until(lambda: not searching(auth))
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warning.isprintable()
+    assert len(warning) < 1000
 
 
 def test_w4_a_rotated_secret_counts_at_a_discovered_endpoint_too(server):

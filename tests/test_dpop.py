@@ -195,12 +195,16 @@ def test_a_token_endpoint_that_demands_nonces_without_end_is_asked_twice(server)
     assert len(server.token_requests) == 2
 
 
-def test_an_api_that_demands_nonces_without_end_has_its_401_returned(server, auth):
-    challenge = {"WWW-Authenticate": 'DPoP error="use_dpop_nonce"', "DPoP-Nonce": "n"}
-    server.api_answer_next(*[Answer(401, headers=challenge)] * 5)
+@pytest.mark.parametrize(("change", "calls"), [(False, 2), (True, 4)])
+def test_an_api_that_demands_nonces_without_end_has_its_401_returned(server, auth, change, calls):
+    for number in range(9):
+        nonce = f"n{number if change else 0}"
+        challenge = {"WWW-Authenticate": 'DPoP error="use_dpop_nonce"', "DPoP-Nonce": nonce}
+        server.api_answer_next(Answer(401, headers=challenge))
     response = requests.get(server.api_url, auth=auth)
     assert response.status_code == 401
-    assert len(server.api_requests) == 2
+    assert len(response.history) == calls - 1
+    assert len(server.api_requests) == calls
     assert len(server.token_requests) == 1
 
 
@@ -322,6 +326,16 @@ def test_a_proof_that_served_before_is_replaced_when_a_request_is_sent_again(ser
     assert len(server.token_requests) == 1
 
 
+def test_threads_that_send_one_prepared_request_have_their_own_proofs(server, auth):
+    prepared = requests.Request("GET", server.api_url, auth=auth).prepare()
+
+    def send():
+        with requests.Session() as plain:
+            return plain.send(prepared).status_code
+
+    assert together(16, send) == [200] * 16
+
+
 def test_r2_a_body_that_cannot_be_sent_again_has_its_401_returned(server, auth):
     server.api_nonce = "rs-1"
     response = requests.post(server.api_url, auth=auth, data=iter([b"once"]))
@@ -368,6 +382,13 @@ def test_r5_a_redirect_to_another_origin_carries_neither_token_nor_proof(server,
     assert {"Authorization", "DPoP"}.isdisjoint(call.headers)
 
 
+@pytest.mark.parametrize("status", [302, 303, 307])
+def test_r5_plain_requests_takes_no_proof_to_another_origin_either(server, auth, status):
+    server.api_answer_next(Answer(status, headers={"Location": elsewhere(server.api_url)}))
+    assert requests.get(server.api_url, auth=auth).status_code == 401
+    assert {"Authorization", "DPoP"}.isdisjoint(server.api_requests[-1].headers)
+
+
 def test_r5_an_origin_that_is_not_allowed_gets_no_proof(server, key):
     auth = ClientCredentialsAuth(
         *client_of(server), dpop=key, allowed_origins=["https://api.example.com"]
@@ -404,6 +425,28 @@ def test_a1_a_key_that_fails_is_a_token_error_that_says_so(server, outcome):
     with pytest.raises(TokenError, match="the dpop key raised"):
         auth.authorize()
     assert server.token_requests == []
+
+
+def test_f4_a_key_that_fails_at_the_api_is_a_token_error_too(server, auth):
+    auth.authorize()
+    auth._prover.key = Broken(OSError("the HSM is gone"))
+    with pytest.raises(TokenError, match=r"no DPoP proof for http.*the dpop key raised OSError"):
+        requests.get(f"{server.api_url}?key=of-the-api", auth=auth)
+    assert server.api_requests == []
+
+
+def test_s1_a_server_that_repeats_the_proof_is_not_quoted(server, key):
+    def repeat(request):
+        said = f"you sent {request.headers['DPoP']} and {request.headers['X-Key']}"
+        return Answer(400, {"error": "invalid_request", "error_description": said})
+
+    server.answer_next(repeat)
+    auth = ClientCredentialsAuth(
+        *client_of(server), dpop=key, body="form", extra_headers={"X-Key": "an-api-key"}
+    )
+    with pytest.raises(TokenError) as caught:
+        auth.authorize()
+    assert caught.value.error_description == "you sent [redacted] and [redacted]"
 
 
 def test_s2_an_auth_with_a_dpop_key_is_neither_copied_nor_pickled_deeply(server, key):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 
 import pytest
@@ -120,10 +121,11 @@ def test_a_variable_that_is_empty_is_not_set(server, setenv):
 # Secrets in files
 
 
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=ascii)
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"], ids=ascii)
 @pytest.mark.usefixtures("client")
-def test_the_final_newline_of_a_secret_file_is_dropped(server, setenv, secret_file, end):
-    secret_file.write_bytes(f"{server.client_secret}{end}".encode())
+def test_the_final_newline_of_a_secret_file_is_dropped(server, setenv, secret_file, mark, end):
+    secret_file.write_bytes(f"{mark}{server.client_secret}{end}".encode())
     setenv(CLIENT_SECRET="", CLIENT_SECRET_FILE=str(secret_file))
     assert ClientCredentialsAuth.from_env().authorize().authorized
 
@@ -162,7 +164,7 @@ def test_a_secret_file_that_vanishes_is_a_token_error(setenv, server, secret_fil
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (None, "cannot be read"),
+        (None, "there is no file"),
         (b"\xff\xfe-s3cr3t", "cannot be read"),
         (b"", "is empty"),
         (b"\n", "is empty"),
@@ -181,7 +183,16 @@ def test_w8_a_secret_file_without_a_secret_is_refused_and_not_quoted(
         ClientCredentialsAuth.from_env()
     assert "CLIENTCREDS_CLIENT_SECRET_FILE" in str(caught.value)
     assert "s3cr" not in repr(caught.value)
-    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+    assert caught.value.__cause__ is caught.value.__context__ is None
+
+
+@pytest.mark.usefixtures("client")
+def test_w8_a_pipe_or_a_folder_is_no_secret_file(setenv, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path):
+        setenv(CLIENT_SECRET="", CLIENT_SECRET_FILE=str(path))
+        with pytest.raises(ValueError, match="there is no file"):
+            ClientCredentialsAuth.from_env()
 
 
 def test_the_repr_of_a_secret_file_is_its_path(secret_file):
@@ -219,6 +230,20 @@ def test_w8_what_is_missing_or_wrong_is_named(setenv, kind, changes, says):
 def test_w8_a_prefix_is_a_string():
     with pytest.raises(TypeError, match="prefix"):
         ClientCredentialsAuth.from_env(None)
+
+
+@pytest.mark.parametrize("name", ["token_endpoint", "client_id", "client_secret"])
+@pytest.mark.usefixtures("client")
+def test_w8_what_the_environment_says_is_no_option(name):
+    with pytest.raises(TypeError, match=f"CLIENTCREDS_{name.upper()} says it"):
+        ClientCredentialsAuth.from_env(**{name: "https://auth.example.com"})
+
+
+@pytest.mark.usefixtures("client")
+def test_w8_bytes_that_are_no_text_are_refused(setenv):
+    setenv(CLIENT_ID="caf\udce9")
+    with pytest.raises(ValueError, match="client_id is no text"):
+        ClientCredentialsAuth.from_env()
 
 
 @pytest.mark.usefixtures("client")
