@@ -109,7 +109,7 @@ def test_c2_nobody_waits_longer_than_the_deadline_for_an_endpoint_that_hangs(ser
 
 
 def test_c2_an_endpoint_that_drips_its_answer_is_given_up_at_the_deadline(server, make_auth):
-    auth = make_auth(deadline=0.5)
+    auth = make_auth(deadline=2.0)
     given_up, read_to_its_end = threading.Event(), threading.Event()
 
     def drip():

@@ -133,6 +133,15 @@ def test_the_request_asks_for_json_and_carries_nothing_else(site):
     assert {"X-Key", "Cookie", "Authorization"}.isdisjoint(request.headers)
 
 
+def test_the_local_server_has_its_metadata_at_both_places_and_nowhere_else(server):
+    for place in (RFC_8414, OPENID):
+        metadata = requests.get(server.issuer + place).json()
+        assert metadata["token_endpoint"] == server.token_endpoint
+    assert requests.get(f"{server.issuer}{RFC_8414}/tenant").status_code == 404
+    assert len(server.metadata_requests) == 3
+    assert server.token_requests == []
+
+
 # What may be believed
 
 
@@ -622,7 +631,7 @@ def test_c2_a_search_that_is_stuck_is_given_up_for_another(site):
         release.wait(PATIENCE)
 
     site.scripts.append(drip())
-    auth = ClientCredentialsAuth.from_issuer(site.url, "me", "a-secret", deadline=0.5)
+    auth = ClientCredentialsAuth.from_issuer(site.url, "me", "a-secret", deadline=2.0)
     with pytest.raises(TokenTimeout):
         auth.authorize()
     assert auth.authorize().authorized
