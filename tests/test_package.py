@@ -16,7 +16,20 @@ import clientcreds_requests
 
 PACKAGE = Path(clientcreds_requests.__file__).parent
 TESTS = Path(__file__).parent
-EXTRAS = {"__main__", "check", "cli", "cli_options", "demo", "jwt", "keys", "testing"}
+EXTRAS = {
+    "__main__",
+    "check",
+    "cli",
+    "cli_options",
+    "demo",
+    "jwt",
+    "keys",
+    "redis",
+    "redis_calls",
+    "redis_records",
+    "sealing",
+    "testing",
+}
 CORE = sorted(path for path in PACKAGE.glob("*.py") if path.stem not in EXTRAS)
 
 RULES = (
