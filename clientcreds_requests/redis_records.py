@@ -31,6 +31,9 @@ HEARING = 5.0
 #: Seconds for which a token is stored of which nobody knows when it expires.
 NO_EXPIRY = 24 * 3600.0
 
+#: Seconds: of all the times that Redis tells, the difference that means nothing.
+_TICK = 0.001
+
 #: What Redis says, in milliseconds, is left of what is not there.
 _ABSENT = -2
 
@@ -80,8 +83,10 @@ class Records:
         :param rejected: a token not to be handed out again.
         :param began: the moment, on the monotonic clock, since which the caller waits.
         """
+        # Before the look: what had happened by then was not waited for.
+        waited = min(time.monotonic() - began, HEARING)
         seen = self._read()
-        found = self._choose(seen, rejected, began)
+        found = self._choose(seen, rejected, waited)
         if found is not None or seen.lease != _ABSENT:
             return found
         lock = Lock(self._client, self._seal.lock, timeout=LEASE, thread_local=False)
@@ -89,7 +94,7 @@ class Records:
             return None
         # Something may have been put there between the look and the lease.
         seen = self._read()
-        found = self._choose(seen, rejected, began)
+        found = self._choose(seen, rejected, waited)
         turn = Turn(lock, seen.failures)
         if found is None:
             return turn
@@ -171,7 +176,7 @@ class Records:
             return None
 
     def _choose(
-        self, seen: _Seen, rejected: Token | None, began: float
+        self, seen: _Seen, rejected: Token | None, waited: float
     ) -> Token | TokenError | Turn | None:
         if seen.token is not None:
             token = token_of(seen.token["token"], seen.token_ttl)
@@ -184,8 +189,7 @@ class Records:
             if "failure" not in seen.news:
                 return Turn()  # tokens cannot be shared: everybody asks, and nobody waits
             age = seen.news["kept"] - seen.news_ttl
-            waited = min(time.monotonic() - began, HEARING)
-            if age <= max(waited, seen.news["pause"]):
+            if age < seen.news["pause"] or age + _TICK < waited:
                 return failure_of(seen.news["failure"], age)
         if seen.lease != _ABSENT and not 0 <= seen.lease <= 1000 * LEASE:
             return Turn(failures=seen.failures)  # no lease of ours: it might never end

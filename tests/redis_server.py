@@ -46,6 +46,7 @@ class RedisServer:
     def __init__(self, *options: str, port: int = 0) -> None:
         # The path of a socket must be short.
         self.directory = tempfile.mkdtemp(prefix="redis-", dir="/tmp")
+        self._path = f"{self.directory}/socket"
         self.port = port
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
@@ -55,7 +56,7 @@ class RedisServer:
         """Where it is, as arguments of a client."""
         if self.port:
             return {"host": "127.0.0.1", "port": self.port}
-        return {"unix_socket_path": f"{self.directory}/socket"}
+        return {"unix_socket_path": self._path}
 
     def client(self, **options: Any) -> redis.Redis:
         """A client with the settings that its users have by default."""
@@ -63,7 +64,7 @@ class RedisServer:
 
     def start(self) -> RedisServer:
         where = ["--bind", "127.0.0.1"]
-        where += [] if self.port else ["--unixsocket", f"{self.directory}/socket"]
+        where += [] if self.port else ["--unixsocket", self._path]
         self._process = subprocess.Popen(
             [
                 "redis-server",
@@ -80,11 +81,15 @@ class RedisServer:
         return self
 
     def _answers(self) -> bool:
-        try:
-            with self.client(retry=ONCE) as client:
-                return bool(client.ping())
-        except (redis.ConnectionError, redis.TimeoutError):
-            return False
+        # Not by a client: some do not close what could not be connected.
+        with socket.socket(socket.AF_INET if self.port else socket.AF_UNIX) as probe:
+            probe.settimeout(PATIENCE)
+            try:
+                probe.connect(("127.0.0.1", self.port) if self.port else self._path)
+                probe.sendall(b"PING\r\n")
+                return probe.recv(64).startswith(b"+PONG")
+            except OSError:
+                return False
 
     def signal(self, number: signal.Signals) -> None:
         assert self._process is not None

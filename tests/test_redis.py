@@ -927,9 +927,8 @@ def test_a_sentinel_client_works(own_server_with_port, issuer, tmp_path):
             token = stores[0].get_or_fetch(KEY, issuer, None)
             assert stores[1].get_or_fetch(KEY, no_request, None) == token
             assert stores[1].get_or_fetch(KEY, issuer, token) is issuer.tokens[1]
-            for store in stores:
-                store._client.close()
-            sentinel.close()
+            for client in (*sentinel.sentinels, *(store._client for store in stores)):
+                client.close()
         finally:
             process.kill()
 
