@@ -1,0 +1,106 @@
+"""Run the benchmarks: ``python -m tests.benchmarks``; ``--help`` tells what can be chosen."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from . import attach, end_to_end, footprint, growth, herd, plots, report, steady
+from .contenders import ALL, Contender
+from .report import Table, say
+from .sizes import SIZES, Size
+
+RESULTS = Path(__file__).parent / "results"
+VERSIONS = ("3.11", "3.13")
+
+MEASUREMENTS: dict[str, Callable[[Sequence[type[Contender]], Size], Table]] = {
+    "attach": attach.measure,
+    "end_to_end": end_to_end.measure,
+    "herd": herd.measure,
+    "renewal": steady.renewal,
+    "outage": steady.outage,
+    "revocation": steady.revocation,
+    "footprint": footprint.measure,
+    "growth": growth.measure,
+}
+
+
+def main() -> None:
+    arguments = parser().parse_args()
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):  # everything stays on loopback
+        os.environ.pop(name, None)
+        os.environ.pop(name.lower(), None)
+    kinds = [kind for kind in ALL if arguments.contenders is None or kind.name in arguments.contenders]
+    for kind in [kind for kind in kinds if not kind.installed()]:
+        say(f"{kind.name} is not installed, and left out: pip install '.[bench]'")
+        kinds.remove(kind)
+    size = "quick" if arguments.quick else arguments.size
+    described = report.about(kinds, size)
+    print(report.header(described))
+    tables = []
+    for name in arguments.only:
+        began = time.monotonic()
+        if name == "attach":
+            table = attach.measure(kinds, SIZES[size], pythons(arguments.python))
+        else:
+            table = MEASUREMENTS[name](kinds, SIZES[size])
+        say(f"{name}: {time.monotonic() - began:.0f} s")
+        print(table.markdown(), flush=True)
+        tables.append(table)
+    report.write(arguments.output, described, tables)
+    plots.draw(arguments.output, tables)
+
+
+def parser() -> argparse.ArgumentParser:
+    result = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    names = ", ".join(MEASUREMENTS)
+    result.add_argument(
+        "--only", type=chosen, default=list(MEASUREMENTS), metavar="NAME,...", help=f"of {names}"
+    )
+    result.add_argument("--quick", action="store_true", help="fewer rounds: to try a change")
+    result.add_argument("--size", choices=SIZES, default="full", help=argparse.SUPPRESS)
+    result.add_argument("--output", type=Path, default=RESULTS, metavar="FOLDER")
+    result.add_argument(
+        "--python",
+        type=Path,
+        action="append",
+        metavar="PATH",
+        help=f"another interpreter for attach; by default those of {', '.join(VERSIONS)} at hand",
+    )
+    result.add_argument(
+        "--contenders", type=lambda text: text.split(","), metavar="NAME,...", help="all by default"
+    )
+    return result
+
+
+def chosen(text: str) -> list[str]:
+    names = text.split(",")
+    if unknown := set(names) - set(MEASUREMENTS):
+        raise argparse.ArgumentTypeError(f"there is no {', '.join(unknown)}")
+    return [name for name in MEASUREMENTS if name in names]
+
+
+def pythons(given: Sequence[Path] | None) -> list[Path]:
+    """The other interpreters."""
+    if given is not None:
+        return list(given)
+    found = []
+    for version in VERSIONS:
+        if version == f"{sys.version_info.major}.{sys.version_info.minor}":
+            continue
+        root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+        candidates = [*root.glob(f"versions/{version}.*/bin/python"), shutil.which(f"python{version}")]
+        if python := next((Path(path) for path in candidates if path), None):
+            found.append(python)
+        else:
+            say(f"attach: Python {version} is not here, and left out")
+    return found
+
+
+if __name__ == "__main__":
+    main()

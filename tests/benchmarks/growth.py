@@ -1,0 +1,148 @@
+"""What a large number of tokens costs, and whether anything grows that is not asked to."""
+
+from __future__ import annotations
+
+import gc
+import time
+import tracemalloc
+from collections.abc import Callable, Sequence
+from itertools import count
+from statistics import median
+from typing import Any
+
+import requests
+
+from clientcreds_requests import ClientCredentialsAuth, Token
+
+from .attach import POOL, Requests
+from .contenders import Contender, FixedHeader, HeaderAuth, Ours
+from .report import Row, Table
+from .sizes import Size
+from .timing import in_turn, ratios, spread
+
+API = "http://127.0.0.1:9/api"
+ORIGINS = 1000
+
+
+class Source:
+    """A token store that makes every token up: ten thousand are had in a second."""
+
+    def __init__(self) -> None:
+        self._numbers = count()
+
+    def get_or_fetch(self, key: bytes, fetch: Callable[[], Token], rejected: Token | None) -> Token:
+        return Token(f"made-up-{next(self._numbers):032}", time.time() + 3600)
+
+
+def new_auth() -> ClientCredentialsAuth:
+    return ClientCredentialsAuth("http://127.0.0.1:9/token", "me", "secret", store=Source())
+
+
+def measure(kinds: Sequence[type[Contender]], size: Size) -> Table:
+    rows: list[Row] = []
+    for number in size.cached:
+        gc.collect()
+        tracemalloc.start()
+        auth = new_auth()
+        siblings = [auth.replace(scope=f"tenant-{n}").authorize() for n in range(number)]
+        traced = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        fixed = [HeaderAuth(f"Bearer made-up-{n:032}") for n in range(number)]
+        times = _attach_times({FixedHeader.name: fixed, Ours.name: siblings}, size)
+        rows.append(
+            {
+                "contender": Ours.name,
+                "ours": True,
+                "cached": number,
+                "ns": spread([t / POOL for t in times[Ours.name]]),
+                "fixed": spread([t / POOL for t in times[FixedHeader.name]]),
+                "ratio": ratios(times[Ours.name], times[FixedHeader.name]),
+                "bytes": traced / number,
+            }
+        )
+    rows.append({"contender": f"{100 * size.growth_rounds:,} calls later", **_after_calls(size)})
+    rows.append({"contender": f"{size.growth_rounds:,} tokens later", **_after_tokens(size)})
+    return Table(
+        "growth",
+        "Growth: many token requests in one manager",
+        "Nanoseconds of one call of the auth with so many siblings (`auth.replace()`), each called "
+        "in turn, against as many fixed headers: medians and quartiles of "
+        f"{size.attach_rounds} rounds. Traced bytes per sibling with its token. Below, the traced "
+        f"bytes that one auth has grown by after so many calls to {ORIGINS} origins, and after so "
+        "many tokens.",
+        {
+            "cached": ("token requests", "{:,}"),
+            "ns": ("ns", "{:.0f}"),
+            "fixed": ("fixed header, ns", "{:.0f}"),
+            "ratio": ("ratio", "{:.2f}"),
+            "bytes": ("bytes each", "{:,.0f}"),
+            "grown": ("bytes grown", "{:,.0f}"),
+        },
+        rows,
+    )
+
+
+def _attach_times(auths: dict[str, Sequence[Any]], size: Size) -> dict[str, list[int]]:
+    made = Requests(API)
+
+    def passes(chosen: Sequence[Any]) -> Callable[[], None]:
+        position = 0
+
+        def run() -> None:
+            for request, auth in zip(made.pool, part, strict=True):
+                auth(request)
+
+        part: list[Any] = []
+
+        def choose() -> None:
+            nonlocal position
+            part[:] = [chosen[(position + n) % len(chosen)] for n in range(POOL)]
+            position += POOL
+
+        chooses.append(choose)
+        return run
+
+    chooses: list[Callable[[], None]] = []
+    runs = {name: passes(chosen) for name, chosen in auths.items()}
+
+    def before() -> None:
+        made.reset()
+        for choose in chooses:
+            choose()
+
+    return in_turn(runs, size.attach_rounds, before=before)
+
+
+def _grown(step: Callable[[], object], rounds: int) -> float:
+    """The bytes that are there after so many rounds, and were not after the first ones."""
+    tracemalloc.start()
+    sizes = []
+    for _ in range(3):
+        for _ in range(rounds):
+            step()
+        gc.collect()
+        sizes.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    return sizes[-1] - median(sizes[:2])
+
+
+def _after_calls(size: Size) -> Row:
+    auth = new_auth().authorize()
+    numbers = count()
+
+    def hundred_calls() -> None:
+        for _ in range(100):
+            url = f"http://127.0.0.1:{1024 + next(numbers) % ORIGINS}/api"
+            auth(requests.Request("GET", url).prepare())
+
+    return {"grown": _grown(hundred_calls, size.growth_rounds)}
+
+
+def _after_tokens(size: Size) -> Row:
+    auth = new_auth()
+
+    def another_token() -> None:
+        auth.signout()
+        auth(requests.Request("GET", API).prepare())
+
+    return {"grown": _grown(another_token, size.growth_rounds)}

@@ -1,0 +1,53 @@
+"""Measurements in processes of their own, so that no contender meets what another has left."""
+
+from __future__ import annotations
+
+import multiprocessing
+import traceback
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from typing import Any
+
+#: How many contenders may be measured at the same time where they mostly sleep.
+AT_ONCE = 3
+
+
+def isolated(function: Callable[..., dict[str, Any]], *args: Any, limit: float) -> dict[str, Any]:
+    """What a function of a module returns in a new process, or ``{"failed": why}``.
+
+    :param limit: seconds after which the process is ended.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_run, args=(theirs, function, args))
+    process.start()
+    theirs.close()
+    try:
+        if not ours.poll(limit):
+            return {"failed": f"not done after {limit:g} s"}
+        result: dict[str, Any] = ours.recv()
+        return result
+    except EOFError:
+        return {"failed": "the process ended without a result"}
+    finally:
+        process.join(2)
+        process.kill()
+        process.join()
+        ours.close()
+
+
+def side_by_side(
+    function: Callable[..., dict[str, Any]], arguments: Sequence[tuple[Any, ...]], *, limit: float
+) -> list[dict[str, Any]]:
+    """The same for several arguments, some of them at the same time."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(lambda args: isolated(function, *args, limit=limit), arguments))
+
+
+def _run(pipe: Connection, function: Callable[..., dict[str, Any]], args: tuple[Any, ...]) -> None:
+    try:
+        pipe.send(function(*args))
+    except Exception as error:
+        traceback.print_exc()
+        pipe.send({"failed": f"{type(error).__name__}: {error}"[:200]})

@@ -1,0 +1,122 @@
+"""Tables: what a measurement returns, how it is printed, and how it is kept."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .contenders import Contender
+
+Row = dict[str, Any]
+
+
+@dataclass
+class Table:
+    """The outcome of one measurement.
+
+    :param name: by which it is asked for and kept.
+    :param title: what it shows.
+    :param how: how it was measured, and with what settings.
+    :param columns: headings and formats, by the key of the rows: ``("calls", "{:.0f}")``.
+    :param rows: values, or spreads, by key. A row with ``failed`` says why it has nothing else.
+    """
+
+    name: str
+    title: str
+    how: str
+    columns: Mapping[str, tuple[str, str]]
+    rows: Sequence[Row] = field(default_factory=list)
+
+    def markdown(self) -> str:
+        """The table as Markdown, aligned for the eye too."""
+        headings = ["", *(heading for heading, _ in self.columns.values())]
+        lines = [headings] + [self._cells(row) for row in self.rows]
+        widths = [max(len(line[n]) for line in lines) for n in range(len(headings))]
+        text = [self._line(line, widths) for line in lines]
+        text.insert(1, "|".join(["", "-" * (widths[0] + 2), *("-" * (w + 1) + ":" for w in widths[1:]), ""]))
+        return f"### {self.title}\n\n{self.how}\n\n" + "\n".join(text) + "\n"
+
+    def _cells(self, row: Row) -> list[str]:
+        name = f"**{row['contender']}**" if row.get("ours") else row["contender"]
+        if "failed" in row:
+            return [name, row["failed"].replace("|", "/"), *[""] * (len(self.columns) - 1)]
+        return [name, *(shown(row.get(key), form) for key, (_, form) in self.columns.items())]
+
+    @staticmethod
+    def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+        first, *others = cells
+        padded = [first.ljust(widths[0]), *(c.rjust(w) for c, w in zip(others, widths[1:], strict=True))]
+        return f"| {' | '.join(padded)} |"
+
+
+def shown(value: Any, form: str) -> str:
+    """A value or a spread as the table shows it."""
+    if value is None:
+        return "-"
+    if isinstance(value, dict):
+        median, low, high = (form.format(value[key]) for key in ("median", "low", "high"))
+        return f"{median} ({low} to {high})"
+    return form.format(value)
+
+
+def about(contenders: Sequence[type[Contender]], size: str) -> dict[str, Any]:
+    """The machine and the versions."""
+    distributions = ["requests", "urllib3", "oauthlib", *(c.distribution for c in contenders)]
+    return {
+        "size": size,
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "system": f"{platform.system()} {platform.release()}",
+        "machine": f"{platform.machine()}, {_processor()}",
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "versions": {name: version for name in distributions if name and (version := _version(name))},
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(": ")[1] for line in lines if line.startswith("model name")), "")
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def header(described: Mapping[str, Any]) -> str:
+    """The same in two lines."""
+    versions = ", ".join(f"{name} {version}" for name, version in described["versions"].items())
+    return (
+        f"{described['implementation']} {described['python']}, {described['system']}, "
+        f"{described['machine']}, {described['cores']} cores, load {described['load']} at the start; "
+        f"size: {described['size']}.\n{versions}.\n"
+    )
+
+
+def write(folder: Path, described: Mapping[str, Any], tables: Sequence[Table]) -> None:
+    """Keep the tables, as JSON and as Markdown; those measured before stay in the JSON."""
+    folder.mkdir(parents=True, exist_ok=True)
+    results = {"about": described, "tables": {table.name: asdict(table) for table in tables}}
+    (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    text = "\n".join(table.markdown() for table in tables)
+    (folder / "tables.md").write_text(f"{header(described)}\n{text}", encoding="utf-8")
+
+
+def say(text: str) -> None:
+    """Tell how far it is, on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
