@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from . import attach, end_to_end, footprint, growth, herd, plots, report, steady
-from .contenders import ALL, Contender
+from .contenders import ALL, Contender, FixedHeader
 from .report import Table, say
 from .sizes import SIZES, Size
 
@@ -35,10 +35,7 @@ def main() -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):  # everything stays on loopback
         os.environ.pop(name, None)
         os.environ.pop(name.lower(), None)
-    kinds = [kind for kind in ALL if arguments.contenders is None or kind.name in arguments.contenders]
-    for kind in [kind for kind in kinds if not kind.installed()]:
-        say(f"{kind.name} is not installed, and left out: pip install '.[bench]'")
-        kinds.remove(kind)
+    kinds = contenders(arguments.contenders)
     size = "quick" if arguments.quick else arguments.size
     described = report.about(kinds, size)
     print(report.header(described))
@@ -67,10 +64,9 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--output", type=Path, default=RESULTS, metavar="FOLDER")
     result.add_argument(
         "--python",
-        type=Path,
-        action="append",
-        metavar="PATH",
-        help=f"another interpreter for attach; by default those of {', '.join(VERSIONS)} at hand",
+        type=lambda text: [Path(path) for path in text.split(",") if path],
+        metavar="PATH,...",
+        help=f"other interpreters for attach; by default those of {', '.join(VERSIONS)} at hand",
     )
     result.add_argument(
         "--contenders", type=lambda text: text.split(","), metavar="NAME,...", help="all by default"
@@ -85,6 +81,19 @@ def chosen(text: str) -> list[str]:
     return [name for name in MEASUREMENTS if name in names]
 
 
+def contenders(names: Sequence[str] | None) -> list[type[Contender]]:
+    """Those that are asked for and installed; the fixed header in any case, for the ratios."""
+    result = []
+    for kind in ALL:
+        if kind is not FixedHeader and names is not None and kind.name not in names:
+            continue
+        if kind.installed():
+            result.append(kind)
+        else:
+            say(f"{kind.name} is not installed, and left out: pip install '.[bench]'")
+    return result
+
+
 def pythons(given: Sequence[Path] | None) -> list[Path]:
     """The other interpreters."""
     if given is not None:
@@ -94,9 +103,9 @@ def pythons(given: Sequence[Path] | None) -> list[Path]:
         if version == f"{sys.version_info.major}.{sys.version_info.minor}":
             continue
         root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-        candidates = [*root.glob(f"versions/{version}.*/bin/python"), shutil.which(f"python{version}")]
-        if python := next((Path(path) for path in candidates if path), None):
-            found.append(python)
+        here = shutil.which(f"python{version}")
+        if python := next(iter(root.glob(f"versions/{version}.*/bin/python")), here):
+            found.append(Path(python))
         else:
             say(f"attach: Python {version} is not here, and left out")
     return found

@@ -20,10 +20,9 @@ from time import perf_counter
 from typing import Any
 
 import requests
-from requests.structures import CaseInsensitiveDict
 
-from .contenders import BY_NAME, Contender, FixedHeader
-from .report import Row, Table, say
+from .contenders import BY_NAME, Contender, FixedHeader, Ours
+from .report import Row, Table, say, versions
 from .server import Servers
 from .sizes import SIZES, Size
 from .timing import in_turn, ratios, spread
@@ -39,7 +38,8 @@ class Requests:
     """Prepared requests that look as if they had just been prepared."""
 
     def __init__(self, url: str, count: int = POOL) -> None:
-        self._headers = CaseInsensitiveDict(requests.Session().headers)
+        self._headers = requests.Request("GET", url).prepare().headers
+        self._headers.update(requests.Session().headers)
         self._url = url
         self.pool = [requests.Request("GET", url).prepare() for _ in range(count)]
         self.reset()
@@ -114,7 +114,7 @@ def rows(kinds: Sequence[type[Contender]], size: Size) -> list[Row]:
         for kind in kinds:
             row: Row = {
                 "contender": kind.name,
-                "ours": kind.name == "clientcreds-requests",
+                "ours": kind is Ours,
                 "python": platform.python_version(),
                 "call": f"`{kind.call}`",
             }
@@ -140,17 +140,15 @@ def rows(kinds: Sequence[type[Contender]], size: Size) -> list[Row]:
     return result
 
 
-def measure(
-    kinds: Sequence[type[Contender]], size: Size, pythons: Sequence[Path] = ()
-) -> Table:
+def measure(kinds: Sequence[type[Contender]], size: Size, pythons: Sequence[Path] = ()) -> Table:
     found = rows(kinds, size)
     for python in pythons:
         found += elsewhere(python, kinds, size)
     return Table(
         "attach",
         "Attach: one call of the auth, with a token at hand",
-        f"Nanoseconds of one call, and the ratio to the fixed header in the same round: medians and "
-        f"quartiles of {size.attach_rounds} rounds. In a round each contender is passed {POOL} "
+        f"Nanoseconds of one call, and the ratio to the fixed header in the same round: medians "
+        f"and quartiles of {size.attach_rounds} rounds. In a round each contender is passed {POOL} "
         f"prepared requests by the same loop, whose cost is in the figures; between the passes, "
         f"outside of the time, the requests get fresh headers and hooks. With {THREADS} threads "
         f"each empties the hooks within the time, alike for all; the last column is the calls per "
@@ -171,12 +169,15 @@ def elsewhere(python: Path, kinds: Sequence[type[Contender]], size: Size) -> lis
     """The same on another Python, in an environment made for it."""
     names = [kind.name for kind in kinds]
     size_name = next(name for name, known in SIZES.items() if known is size)
+    # The same versions as here; ours is imported from where we are.
+    installed = versions([kind for kind in kinds if kind is not Ours])
+    wanted = [f"{name}=={version}" for name, version in installed.items()]
     with tempfile.TemporaryDirectory() as folder:
         try:
             subprocess.run([python, "-m", "venv", folder], check=True, timeout=INSTALL_WITHIN)
             inner = shutil.which("python", path=f"{folder}/bin") or f"{folder}/Scripts/python"
             subprocess.run(
-                [inner, "-m", "pip", "install", "--quiet", f"{ROOT}[bench]"],
+                [inner, "-m", "pip", "install", "--quiet", *wanted],
                 check=True,
                 capture_output=True,
                 timeout=INSTALL_WITHIN,

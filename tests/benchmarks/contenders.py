@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from types import SimpleNamespace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -96,7 +96,10 @@ class Contender:
             return False
 
 
-def pooled(session: requests.Session) -> requests.Session:
+S = TypeVar("S", bound=requests.Session)
+
+
+def pooled(session: S) -> S:
     """Let the session keep a connection for every thread."""
     session.mount("http://", HTTPAdapter(pool_maxsize=CONNECTIONS))
     return session
@@ -301,6 +304,8 @@ class GoogleAuth(Contender):
                 self.expiry = now + timedelta(seconds=members["expires_in"])
 
         self._credentials = ClientCredentials()
+        if renewal.window is not None:
+            self._credentials.with_non_blocking_refresh()
         transport = Request(pooled(requests.Session()))
         self.kept = self._session = pooled(
             AuthorizedSession(self._credentials, auth_request=transport)

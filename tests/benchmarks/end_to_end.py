@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .contenders import Contender, FixedHeader
+from .contenders import Contender, FixedHeader, Ours
 from .report import Table
 from .server import Servers
 from .sizes import Size
@@ -25,7 +25,7 @@ def measure(kinds: Sequence[type[Contender]], size: Size) -> Table:
             return run
 
         for kind in kinds:
-            rows.append({"contender": kind.name, "ours": kind.name == "clientcreds-requests"})
+            rows.append({"contender": kind.name, "ours": kind is Ours})
             try:
                 contender = kind(servers.where)
                 contender.ready()

@@ -7,8 +7,9 @@ import importlib.metadata
 import os
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,36 +17,52 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from .contenders import BY_NAME, Contender, FixedHeader, Ours
-from .isolation import isolated
+from .isolation import Gate, side_by_side
 from .report import Row, Table
 from .server import Servers
 from .sizes import Size
-from .timing import Spread, spread
+from .timing import spread
 
-# Neither site-packages' .pth files nor the order of imports count: both come before.
-IMPORT = "import time, requests; t = time.perf_counter(); {}; print(time.perf_counter() - t)"
+REQUESTS = "requests itself"
+IMPORT = "import time{}; t = time.perf_counter(); {}; print(time.perf_counter() - t)"
 
 
 def measure(kinds: Sequence[type[Contender]], size: Size) -> Table:
-    times = import_times(kinds, size.import_rounds)
-    rows: list[Row] = []
-    for kind in kinds:
-        row: Row = {"contender": kind.name, "ours": kind is Ours}
-        rows.append(row | isolated(objects_of, kind.name, size.objects, limit=120))
-        if kind is not FixedHeader:
-            rows[-1]["import_ms"] = times[kind.name]
-            rows[-1]["packages"] = len(packages(kind.distribution or "") - packages("requests"))
+    imports = {kind.name: kind.imports for kind in kinds if kind is not FixedHeader}
+    times = import_times({REQUESTS: "import requests"} | imports, size.import_rounds)
+    counts = [size.objects if kind is Ours else size.peer_objects for kind in kinds]
+    arguments = [(kind.name, number) for kind, number in zip(kinds, counts, strict=True)]
+    objects = side_by_side(objects_of, arguments, limit=120)
+    needed = packages("requests")
+    rows: list[Row] = [
+        {
+            "contender": REQUESTS,
+            "import_ms": spread(times[REQUESTS]),
+            "best": min(times[REQUESTS]),
+            "packages": len(needed),
+        }
+    ]
+    for kind, number, measured in zip(kinds, counts, objects, strict=True):
+        row: Row = {"contender": kind.name, "ours": kind is Ours, "objects": number}
+        if kind.distribution:
+            row["import_ms"] = spread(times[kind.name])
+            row["best"] = min(times[kind.name])
+            row["packages"] = len(packages(kind.distribution) - needed)
+        rows.append(row | measured)
     return Table(
         "footprint",
         "The cost of being there",
         "Milliseconds of the import, in a new process that has imported requests: medians and "
-        f"quartiles of {size.import_rounds}. Packages installed beyond requests and what it needs. "
-        f"Memory, open sockets and threads of {size.objects} auth objects (sessions, where these "
-        "are the auth), each with a token of its own, got from the local endpoint; by the resident "
-        "size of the process, on Linux.",
+        f"quartiles of {size.import_rounds}, and the best. Packages installed: itself and what it "
+        "requires, beyond requests and what that requires. "
+        "Memory, open sockets and threads of so many auth objects (sessions, where these are the "
+        "auth), each with a token of its own, got from the local endpoint; by the resident size of "
+        "the process, on Linux.",
         {
             "import_ms": ("import, ms", "{:.1f}"),
+            "best": ("best", "{:.1f}"),
             "packages": ("packages", "{}"),
+            "objects": ("objects", "{:,}"),
             "bytes": ("bytes per object", "{:,.0f}"),
             "sockets": ("sockets", "{}"),
             "threads": ("threads", "{}"),
@@ -54,15 +71,25 @@ def measure(kinds: Sequence[type[Contender]], size: Size) -> Table:
     )
 
 
-def import_times(kinds: Sequence[type[Contender]], rounds: int) -> dict[str, Spread]:
-    times: dict[str, list[float]] = {kind.name: [] for kind in kinds}
-    for number in range(rounds + 1):
-        for kind in kinds:
-            command = [sys.executable, "-c", IMPORT.format(kind.imports)]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
-            if number:  # the first one compiles
-                times[kind.name].append(float(done.stdout) * 1000)
-    return {name: spread(taken) for name, taken in times.items()}
+def import_times(statements: Mapping[str, str], rounds: int) -> dict[str, list[float]]:
+    times: dict[str, list[float]] = {name: [] for name in statements}
+    # Compiled modules are kept for all alike, whatever the environment says.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    with tempfile.TemporaryDirectory() as folder:
+        environment["PYTHONPYCACHEPREFIX"] = folder
+        for number in range(rounds + 1):
+            for name, statement in statements.items():
+                first = "" if name == REQUESTS else ", requests"
+                done = subprocess.run(
+                    [sys.executable, "-c", IMPORT.format(first, statement)],
+                    env=environment,
+                    check=True,
+                    capture_output=True,
+                    text=True,
+                )
+                if number:  # the first one compiles
+                    times[name].append(float(done.stdout) * 1000)
+    return times
 
 
 def packages(distribution: str) -> set[str]:
@@ -89,8 +116,9 @@ def _names(requirements: Sequence[str]) -> Iterator[str]:
             yield requirement.name
 
 
-def objects_of(name: str, count: int) -> dict[str, Any]:
+def objects_of(name: str, count: int, gate: Gate) -> dict[str, Any]:
     kind = BY_NAME[name]
+    gate()
     with Servers() as servers:
 
         def made(scope: str) -> Any:

@@ -28,9 +28,9 @@ def measure(kinds: Sequence[type[Contender]], size: Size) -> Table:
         "herd",
         "Cold herd: all threads make their first call at once",
         f"The token endpoint takes {LATENCY * 1000:.0f} ms. Seconds from the start until the last "
-        "thread has its answer from the API; what that is beyond the fixed header, run in turn with "
-        "it in the same process, in round trips of the endpoint; medians of "
-        f"{size.herd_rounds} rounds. A herd is ended after {size.herd_limit:g} s.",
+        "thread has its answer from the API; what that is beyond the fixed header, which is run in "
+        "turn with it in the same process, in round trips of the endpoint: medians and quartiles "
+        f"of {size.herd_rounds} rounds. A herd is ended after {size.herd_limit:g} s.",
         {
             "threads": ("threads", "{}"),
             "token_requests": ("token requests", "{:.0f}"),

@@ -1,2 +1,158 @@
+"""The plots, as SVG that reads on light and on dark pages; drawn from the tables' rows."""
+
 from __future__ import annotations
-def draw(folder, tables): pass
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+from xml.sax.saxutils import escape
+
+from .contenders import Ours
+from .report import Row, Table
+
+STYLE = """
+text { font: 12px -apple-system, "Segoe UI", Helvetica, Arial, sans-serif; fill: #1f2328 }
+.muted { fill: #59636e } .title { font-weight: 600; font-size: 13px }
+.ours { fill: #0969da } .other { fill: #afb8c1 } text.ours { font-weight: 600 }
+.line { stroke: #d1d9e0; stroke-width: 1 } .gap { stroke: #ffffff; stroke-width: 3 }
+@media (prefers-color-scheme: dark) {
+  text { fill: #f0f6fc } .muted { fill: #9198a1 }
+  .ours, text.ours { fill: #4493f8 } .other { fill: #656c76 }
+  .line { stroke: #3d444d } .gap { stroke: #0d1117 }
+}
+"""
+
+NAMES, BAR, LABEL, ROW, GAP = 156, 70, 40, 24, 18
+
+
+class Panel(NamedTuple):
+    """A column of bars: from which table, what of its rows, under which heading."""
+
+    table: str
+    heading: tuple[str, str]
+    value: Callable[[Row], float]
+    form: str
+
+
+def _share(row: Row, key: str) -> float:
+    return 100.0 * float(row[key]) / float(row["calls"])
+
+
+HERD = "{threads} cold threads"
+PANELS = (
+    Panel("attach", ("Attach", "ratio to the limit"), lambda row: row["ratio"]["median"], "{:.1f}"),
+    Panel("herd", (HERD, "token requests"), lambda row: row["token_requests"], "{:.0f}"),
+    Panel("herd", (HERD, "last answer, s"), lambda row: row["last"]["median"], "{:.1f}"),
+    Panel("renewal", ("Renewal", "slowest call, ms"), lambda row: row["slowest"], "{:.0f}"),
+    Panel(
+        "outage", ("Outage", "failed calls, %"), lambda row: _share(row, "failed_calls"), "{:.0f}"
+    ),
+    Panel(
+        "revocation", ("Revocation", "401s seen, %"), lambda row: _share(row, "refused"), "{:.0f}"
+    ),
+)
+
+
+def draw(folder: Path, tables: Sequence[Table]) -> None:
+    """Draw what the tables allow."""
+    rows = {table.name: [row for row in table.rows if "failed" not in row] for table in tables}
+    panels = [panel for panel in PANELS if rows.get(panel.table)]
+    if panels:
+        (folder / "overview.svg").write_text(overview(panels, rows), encoding="utf-8")
+    if rows.get("renewal"):
+        (folder / "renewal.svg").write_text(renewal(rows["renewal"]), encoding="utf-8")
+
+
+def overview(panels: Sequence[Panel], tables: dict[str, list[Row]]) -> str:
+    """A row for each contender, a column of bars for each of the panels."""
+    chosen = [(panel, _chosen(tables[panel.table])) for panel in panels]
+    names = list(dict.fromkeys(name for _, rows in chosen for name in rows))
+    parts = [_text(0, _y(n), name, _kind(name)) for n, name in enumerate(names)]
+    for column, (panel, rows) in enumerate(chosen):
+        left = NAMES + column * (BAR + LABEL + GAP)
+        first, second = (line.format(**next(iter(rows.values()))) for line in panel.heading)
+        parts += [_text(left, 16, first, "title"), _text(left, 33, second, "muted")]
+        parts.append(_line(left, 42, left, 44 + ROW * len(names)))
+        values = {name: panel.value(row) for name, row in rows.items()}
+        longest = _longest(list(values.values()))
+        for name, value in values.items():
+            y = _y(names.index(name))
+            width = BAR * min(1.0, value / longest)
+            parts.append(_bar(left, y - 11, width, 14, _kind(name)))
+            if value > longest:  # the bar is cut
+                parts.append(_line(left + BAR - 14, y + 5, left + BAR - 8, y - 13, "gap"))
+            parts.append(_text(left + width + 5, y, panel.form.format(value), _kind(name)))
+    return _svg(NAMES + len(panels) * (BAR + LABEL + GAP), 50 + ROW * len(names), parts)
+
+
+def renewal(rows: Sequence[Row], width: int = 590, height: int = 30, top: float = 350.0) -> str:
+    """A strip for each contender: its slowest calls over time."""
+    parts = [
+        _text(NAMES, 16, "Renewal: the slowest call that began in each tenth of a second", "title"),
+        _text(NAMES, 33, f"full height: {top:.0f} ms and more", "muted"),
+    ]
+    tenths = max(len(row["timeline"]) for row in rows)
+    step = width / tenths
+    for number, row in enumerate(rows):
+        name, kind = row["contender"], _kind(row["contender"])
+        base = 42 + (number + 1) * (height + 10)
+        for tenth, value in enumerate(row["timeline"]):
+            tall = max(0.6, height * min(1.0, value / top))
+            parts.append(_bar(NAMES + tenth * step, base - tall, step * 0.9, tall, kind))
+        parts.append(_line(NAMES, base + 0.5, NAMES + width, base + 0.5))
+        parts.append(_text(0, base - 2, name, kind))
+        parts.append(_text(NAMES + width + 10, base - 2, f"up to {row['slowest']:,.0f} ms", kind))
+    end = 60 + len(rows) * (height + 10)
+    for second in range(0, tenths // 10 + 1, 3):
+        parts.append(_text(NAMES + second * 10 * step, end, f"{second} s", "muted"))
+    return _svg(NAMES + width + 110, end + 8, parts)
+
+
+def _chosen(rows: Sequence[Row]) -> dict[str, Row]:
+    """The row of each contender: on the first Python, with the most threads."""
+    first = rows[0].get("python")
+    found: dict[str, Row] = {}
+    for row in rows:
+        if row.get("python") == first:
+            found[row["contender"]] = row
+    return found
+
+
+def _longest(values: Sequence[float]) -> float:
+    """The value of a whole bar: the largest, unless that would hide the others."""
+    *others, largest = sorted(values)
+    second = others[-1] if others else largest
+    return second * 1.5 if second and largest > 3 * second else largest or 1.0
+
+
+def _y(number: int) -> float:
+    return 60 + ROW * number
+
+
+def _kind(name: str) -> str:
+    return "ours" if name == Ours.name else "other"
+
+
+def _text(x: float, y: float, text: str, kind: str = "") -> str:
+    kind = "" if kind == "other" else f' class="{kind}"'
+    return f'<text x="{x:.1f}" y="{y:.1f}"{kind}>{escape(text)}</text>'
+
+
+def _bar(x: float, y: float, width: float, height: float, kind: str) -> str:
+    return (
+        f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" class="{kind}"/>'
+    )
+
+
+def _line(x1: float, y1: float, x2: float, y2: float, kind: str = "line") -> str:
+    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" class="{kind}"/>'
+
+
+def _svg(width: float, height: float, parts: Sequence[str]) -> str:
+    style = re.sub(r"\s+", " ", STYLE).strip()
+    content = "\n".join(parts)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" '
+        f'width="{width:.0f}" height="{height:.0f}">\n<style>{style}</style>\n{content}\n</svg>\n'
+    )

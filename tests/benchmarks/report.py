@@ -40,7 +40,8 @@ class Table:
         lines = [headings] + [self._cells(row) for row in self.rows]
         widths = [max(len(line[n]) for line in lines) for n in range(len(headings))]
         text = [self._line(line, widths) for line in lines]
-        text.insert(1, "|".join(["", "-" * (widths[0] + 2), *("-" * (w + 1) + ":" for w in widths[1:]), ""]))
+        rules = ["-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:])]
+        text.insert(1, f"|{'|'.join(rules)}|")
         return f"### {self.title}\n\n{self.how}\n\n" + "\n".join(text) + "\n"
 
     def _cells(self, row: Row) -> list[str]:
@@ -52,8 +53,8 @@ class Table:
     @staticmethod
     def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
         first, *others = cells
-        padded = [first.ljust(widths[0]), *(c.rjust(w) for c, w in zip(others, widths[1:], strict=True))]
-        return f"| {' | '.join(padded)} |"
+        right = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        return f"| {' | '.join([first.ljust(widths[0]), *right])} |"
 
 
 def shown(value: Any, form: str) -> str:
@@ -62,13 +63,12 @@ def shown(value: Any, form: str) -> str:
         return "-"
     if isinstance(value, dict):
         median, low, high = (form.format(value[key]) for key in ("median", "low", "high"))
-        return f"{median} ({low} to {high})"
+        return median if low == high else f"{median} ({low} to {high})"
     return form.format(value)
 
 
 def about(contenders: Sequence[type[Contender]], size: str) -> dict[str, Any]:
     """The machine and the versions."""
-    distributions = ["requests", "urllib3", "oauthlib", *(c.distribution for c in contenders)]
     return {
         "size": size,
         "python": platform.python_version(),
@@ -77,8 +77,14 @@ def about(contenders: Sequence[type[Contender]], size: str) -> dict[str, Any]:
         "machine": f"{platform.machine()}, {_processor()}",
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
-        "versions": {name: version for name in distributions if name and (version := _version(name))},
+        "versions": versions(contenders),
     }
+
+
+def versions(contenders: Sequence[type[Contender]]) -> dict[str, str]:
+    """Of what is measured, and of what it stands on."""
+    names = ["requests", "urllib3", "oauthlib", *(kind.distribution for kind in contenders)]
+    return {name: version for name in names if name and (version := _version(name))}
 
 
 def _processor() -> str:
@@ -98,16 +104,16 @@ def _version(distribution: str) -> str | None:
 
 def header(described: Mapping[str, Any]) -> str:
     """The same in two lines."""
-    versions = ", ".join(f"{name} {version}" for name, version in described["versions"].items())
+    installed = ", ".join(f"{name} {version}" for name, version in described["versions"].items())
     return (
         f"{described['implementation']} {described['python']}, {described['system']}, "
-        f"{described['machine']}, {described['cores']} cores, load {described['load']} at the start; "
-        f"size: {described['size']}.\n{versions}.\n"
+        f"{described['machine']}, {described['cores']} cores, load {described['load']} at the "
+        f"start; size: {described['size']}.\n{installed}.\n"
     )
 
 
 def write(folder: Path, described: Mapping[str, Any], tables: Sequence[Table]) -> None:
-    """Keep the tables, as JSON and as Markdown; those measured before stay in the JSON."""
+    """Keep the tables, as JSON and as Markdown."""
     folder.mkdir(parents=True, exist_ok=True)
     results = {"about": described, "tables": {table.name: asdict(table) for table in tables}}
     (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
@@ -118,5 +124,3 @@ def write(folder: Path, described: Mapping[str, Any], tables: Sequence[Table]) -
 def say(text: str) -> None:
     """Tell how far it is, on stderr."""
     print(text, file=sys.stderr, flush=True)
-
-

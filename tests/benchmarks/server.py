@@ -8,6 +8,7 @@ that starts it tells it, through a pipe, what to be.
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import multiprocessing
 import secrets
@@ -126,10 +127,8 @@ class TokenEndpoint(HTTP):
             self.reset()
             return
         self.state.token_requests.append(monotonic())
-        if not (CREDENTIALS[0] in body or CREDENTIALS[1].lower() in head):
-            status, content = "401 Unauthorized", {"error": "invalid_client"}
-        else:
-            status, content = (
+        if CREDENTIALS[0] in body or CREDENTIALS[1].lower() in head:
+            answer: tuple[str, dict[str, Any]] = (
                 "200 OK",
                 {
                     "access_token": self.state.issue(),
@@ -137,8 +136,9 @@ class TokenEndpoint(HTTP):
                     "expires_in": int(self.state.lifetime),
                 },
             )
-        loop = asyncio.get_running_loop()
-        loop.call_later(self.state.latency, self.send, status, content)
+        else:
+            answer = ("401 Unauthorized", {"error": "invalid_client"})
+        asyncio.get_running_loop().call_later(self.state.latency, self.send, *answer)
 
 
 async def serve(pipe: Connection) -> None:
@@ -147,7 +147,8 @@ async def serve(pipe: Connection) -> None:
     ended = asyncio.Event()
     ports = []
     for protocol in (TokenEndpoint, API):
-        server = await loop.create_server(lambda p=protocol: p(state), "127.0.0.1", 0, backlog=1024)
+        serving = functools.partial(protocol, state)
+        server = await loop.create_server(serving, "127.0.0.1", 0, backlog=1024)
         ports.append(server.sockets[0].getsockname()[1])
 
     def obey() -> None:
@@ -196,7 +197,8 @@ class Servers:
         self._tell("change", **settings)
 
     def counts(self) -> Counts:
-        return self._tell("counts")
+        counts: Counts = self._tell("counts")
+        return counts
 
     def forget(self) -> None:
         """Begin to count anew."""

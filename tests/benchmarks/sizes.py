@@ -23,25 +23,27 @@ class Size:
     revocation_seconds: float
     import_rounds: int
     objects: int
+    peer_objects: int
     cached: tuple[int, ...]
     growth_rounds: int
 
 
 FULL = Size(
     attach_rounds=400,
-    thread_rounds=21,
+    thread_rounds=15,
     thread_seconds=0.04,
     end_to_end_rounds=40,
     end_to_end_calls=40,
     herds=(64, 256),
     herd_rounds=3,
-    herd_limit=10,
+    herd_limit=8,
     renewal_seconds=15,
     outage_seconds=20,
     outage_length=5,
     revocation_seconds=4,
-    import_rounds=11,
+    import_rounds=9,
     objects=10_000,
+    peer_objects=1_000,
     cached=(1, 100, 10_000),
     growth_rounds=200,
 )
@@ -59,7 +61,8 @@ QUICK = Size(
     outage_length=5,
     revocation_seconds=2,
     import_rounds=3,
-    objects=500,
+    objects=1_000,
+    peer_objects=300,
     cached=(1, 100, 1_000),
     growth_rounds=40,
 )
@@ -78,6 +81,7 @@ SMOKE = Size(
     revocation_seconds=0.5,
     import_rounds=1,
     objects=5,
+    peer_objects=5,
     cached=(1, 10),
     growth_rounds=2,
 )
