@@ -49,8 +49,10 @@ def main() -> None:
         say(f"{name}: {time.monotonic() - began:.0f} s")
         print(table.markdown(), flush=True)
         tables.append(table)
-    report.write(arguments.output, described, tables)
-    plots.draw(arguments.output, tables)
+    complete = size == "full" and len(tables) == len(MEASUREMENTS)
+    if folder := arguments.output or (RESULTS if complete else None):
+        report.write(folder, described, tables)
+        plots.draw(folder, tables)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -61,7 +63,12 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument("--quick", action="store_true", help="fewer rounds: to try a change")
     result.add_argument("--size", choices=SIZES, default="full", help=argparse.SUPPRESS)
-    result.add_argument("--output", type=Path, default=RESULTS, metavar="FOLDER")
+    result.add_argument(
+        "--output",
+        type=Path,
+        metavar="FOLDER",
+        help=f"where to keep the results; a complete run is kept in {RESULTS.name} by default",
+    )
     result.add_argument(
         "--python",
         type=lambda text: [Path(path) for path in text.split(",") if path],

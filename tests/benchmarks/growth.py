@@ -7,7 +7,6 @@ import time
 import tracemalloc
 from collections.abc import Callable, Sequence
 from itertools import count
-from statistics import median
 from typing import Any
 
 import requests
@@ -21,7 +20,8 @@ from .sizes import Size
 from .timing import in_turn, ratios, spread
 
 API = "http://127.0.0.1:9/api"
-ORIGINS = 1000
+# In one round, each call to another origin.
+CALLS, TOKENS = 1000, 100
 
 
 class Source:
@@ -40,7 +40,7 @@ def new_auth() -> ClientCredentialsAuth:
 
 def measure(kinds: Sequence[type[Contender]], size: Size) -> Table:
     rows: list[Row] = []
-    new_auth().authorize()  # whatever is made once, is made now
+    new_auth().replace(scope="warm-up").authorize()  # whatever is made once, is made now
     for number in size.cached:
         tracemalloc.start()
         auth = new_auth().authorize()
@@ -63,16 +63,15 @@ def measure(kinds: Sequence[type[Contender]], size: Size) -> Table:
                 "bytes": traced / number,
             }
         )
-    rows.append({"contender": f"{100 * size.growth_rounds:,} calls later", **_after_calls(size)})
-    rows.append({"contender": f"{size.growth_rounds:,} tokens later", **_after_tokens(size)})
+    rows += [_after_calls(size.growth_rounds), _after_tokens(size.growth_rounds)]
     return Table(
         "growth",
         "Growth: many token requests in one manager",
         "Nanoseconds of one call of the auth with so many siblings (`auth.replace()`), each called "
         "in turn, against as many fixed headers: medians and quartiles of "
         f"{size.attach_rounds} rounds. Traced bytes per sibling with its token. Below, the traced "
-        f"bytes that one auth has grown by after so many calls to {ORIGINS} origins, and after so "
-        "many tokens.",
+        f"bytes by which one auth that has served as many has grown after so many calls more, to "
+        f"{CALLS:,} origins, and after so many tokens more.",
         {
             "cached": ("token requests", "{:,}"),
             "ns": ("ns", "{:.0f}"),
@@ -116,36 +115,39 @@ def _attach_times(auths: dict[str, Sequence[Any]], size: Size) -> dict[str, list
     return in_turn(runs, size.attach_rounds, before=before)
 
 
-def _grown(step: Callable[[], object], rounds: int) -> float:
-    """The bytes that are there after so many rounds, and were not after the first ones."""
-    tracemalloc.start()
+def _grown(step: Callable[[], object], rounds: int) -> int:
+    """The bytes by which so many rounds more have grown it after so many rounds."""
     sizes = []
-    for _ in range(3):
+    tracemalloc.start()
+    for _ in range(2):
         for _ in range(rounds):
             step()
         gc.collect()
         sizes.append(tracemalloc.get_traced_memory()[0])
     tracemalloc.stop()
-    return sizes[-1] - median(sizes[:2])
+    return sizes[1] - sizes[0]
 
 
-def _after_calls(size: Size) -> Row:
+def _after_calls(rounds: int) -> Row:
     auth = new_auth().authorize()
-    numbers = count()
+    urls = [f"http://127.0.0.1:{port}/api" for port in range(1024, 1024 + CALLS)]
+    pool = [requests.Request("GET", url).prepare() for url in urls]
 
-    def hundred_calls() -> None:
-        for _ in range(100):
-            url = f"http://127.0.0.1:{1024 + next(numbers) % ORIGINS}/api"
-            auth(requests.Request("GET", url).prepare())
+    def call_all() -> None:
+        for request in pool:
+            request.hooks["response"].clear()
+            auth(request)
 
-    return {"grown": _grown(hundred_calls, size.growth_rounds)}
+    return {"contender": f"{CALLS * rounds:,} calls later", "grown": _grown(call_all, rounds)}
 
 
-def _after_tokens(size: Size) -> Row:
+def _after_tokens(rounds: int) -> Row:
     auth = new_auth()
 
-    def another_token() -> None:
-        auth.signout()
-        auth(requests.Request("GET", API).prepare())
+    def other_tokens() -> None:
+        for _ in range(TOKENS):
+            auth.signout()
+            auth(requests.Request("GET", API).prepare())
 
-    return {"grown": _grown(another_token, size.growth_rounds)}
+    grown = _grown(other_tokens, rounds)
+    return {"contender": f"{TOKENS * rounds:,} tokens later", "grown": grown}

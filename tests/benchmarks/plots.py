@@ -35,22 +35,18 @@ class Panel(NamedTuple):
     form: str
 
 
-def _share(row: Row, key: str) -> float:
+def _percent(row: Row, key: str) -> float:
     return 100.0 * float(row[key]) / float(row["calls"])
 
 
-HERD = "{threads} cold threads"
+HERD, INT = "Cold herd, {threads}", "{:.0f}"
 PANELS = (
     Panel("attach", ("Attach", "ratio to the limit"), lambda row: row["ratio"]["median"], "{:.1f}"),
-    Panel("herd", (HERD, "token requests"), lambda row: row["token_requests"], "{:.0f}"),
+    Panel("herd", (HERD, "token requests"), lambda row: row["token_requests"], INT),
     Panel("herd", (HERD, "last answer, s"), lambda row: row["last"]["median"], "{:.1f}"),
-    Panel("renewal", ("Renewal", "slowest call, ms"), lambda row: row["slowest"], "{:.0f}"),
-    Panel(
-        "outage", ("Outage", "failed calls, %"), lambda row: _share(row, "failed_calls"), "{:.0f}"
-    ),
-    Panel(
-        "revocation", ("Revocation", "401s seen, %"), lambda row: _share(row, "refused"), "{:.0f}"
-    ),
+    Panel("renewal", ("Renewal", "slowest call, ms"), lambda row: row["slowest"], INT),
+    Panel("outage", ("Outage", "failed calls, %"), lambda row: _percent(row, "failed_calls"), INT),
+    Panel("revocation", ("Revocation", "401s seen, %"), lambda row: _percent(row, "refused"), INT),
 )
 
 
@@ -89,7 +85,7 @@ def overview(panels: Sequence[Panel], tables: dict[str, list[Row]]) -> str:
 def renewal(rows: Sequence[Row], width: int = 590, height: int = 30, top: float = 350.0) -> str:
     """A strip for each contender: its slowest calls over time."""
     parts = [
-        _text(NAMES, 16, "Renewal: the slowest call that began in each tenth of a second", "title"),
+        _text(NAMES, 16, "Renewal: the slowest call under way in each tenth of a second", "title"),
         _text(NAMES, 33, f"full height: {top:.0f} ms and more", "muted"),
     ]
     tenths = max(len(row["timeline"]) for row in rows)

@@ -30,22 +30,22 @@ class Size:
 
 FULL = Size(
     attach_rounds=400,
-    thread_rounds=15,
+    thread_rounds=11,
     thread_seconds=0.04,
     end_to_end_rounds=40,
     end_to_end_calls=40,
     herds=(64, 256),
     herd_rounds=3,
-    herd_limit=8,
+    herd_limit=6,
     renewal_seconds=15,
     outage_seconds=20,
     outage_length=5,
     revocation_seconds=4,
-    import_rounds=9,
+    import_rounds=7,
     objects=10_000,
     peer_objects=1_000,
     cached=(1, 100, 10_000),
-    growth_rounds=200,
+    growth_rounds=10,
 )
 QUICK = Size(
     attach_rounds=60,
@@ -64,7 +64,7 @@ QUICK = Size(
     objects=1_000,
     peer_objects=300,
     cached=(1, 100, 1_000),
-    growth_rounds=40,
+    growth_rounds=3,
 )
 SMOKE = Size(
     attach_rounds=2,
@@ -83,6 +83,6 @@ SMOKE = Size(
     objects=5,
     peer_objects=5,
     cached=(1, 10),
-    growth_rounds=2,
+    growth_rounds=1,
 )
 SIZES = {"full": FULL, "quick": QUICK, "smoke": SMOKE}

@@ -25,7 +25,7 @@ RENEWAL = Renewal(window=1.0, leeway=0.2)
 PEER_RENEWAL = Renewal(window=0.2)
 
 # Outage: the window is twice as long as the outage; who cannot be told has its own.
-WINDOW, FIRST_WANTED, EARLIER = 10.0, 5.0, 0.5
+WINDOW, FIRST_WANTED, EARLIER = 10.0, 5.0, 1.0
 OUTAGE = Renewal(window=WINDOW, leeway=1.0)
 
 REVOCATION_THREADS = 20
@@ -46,8 +46,8 @@ def _summary(calls: Sequence[Call], start: float) -> dict[str, Any]:
     taken = [call.seconds for call in calls]
     bins: dict[int, float] = {}
     for call in calls:
-        number = int((call.began - start) / BIN)
-        bins[number] = max(bins.get(number, 0.0), call.seconds)
+        for number in range(int((call.began - start) / BIN), int((call.ended - start) / BIN) + 1):
+            bins[number] = max(bins.get(number, 0.0), call.seconds)
     return {
         "calls": len(calls),
         "slowest": max(taken) * 1000,
@@ -56,7 +56,7 @@ def _summary(calls: Sequence[Call], start: float) -> dict[str, Any]:
         "refused": sum(call.status == 401 for call in calls),
         "failed_calls": sum(call.status == 0 for call in calls),
         "errors": dict(Counter(call.error for call in calls if call.error)),
-        # For the plot: the slowest call, in milliseconds, that began in each tenth of a second.
+        # For the plot: the slowest call, in milliseconds, under way in each tenth of a second.
         "timeline": [round(bins.get(n, 0.0) * 1000, 1) for n in range(max(bins) + 1)],
     }
 
