@@ -7,12 +7,14 @@ import re
 from pathlib import Path
 
 import pytest
+import redis
 import requests
 import trustme
 from helpers import token_answer
 from requests.adapters import HTTPAdapter
 
 import clientcreds_requests
+from clientcreds_requests.redis import RedisTokenStore
 from clientcreds_requests.testing import Answer, LocalAuthorizationServer
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
@@ -20,6 +22,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 # README speaks of the hosts a reader would have; here they all are the local server.
 HOSTS = {
+    "redis://cache.example.com": "redis://127.0.0.1:1",  # where nobody answers
     'from_issuer("https://auth.example.com"': 'from_issuer("{issuer}"',
     '"/run/secrets/client.': '"{secrets}/client.',
     "https://auth.example.com/token": "{token_endpoint}",
@@ -47,6 +50,7 @@ def localised(block: str, server: LocalAuthorizationServer, secrets: Path) -> st
 def namespace(server, monkeypatch, tmp_path):
     """What a reader has at hand: the imports, and the names that the text speaks of."""
     monkeypatch.setenv("CLIENT_SECRET", server.client_secret)
+    monkeypatch.setenv("STORE_KEY", "32 bytes at least, and at random")
     for prefix in ("CLIENTCREDS_", "BILLING_"):
         monkeypatch.setenv(f"{prefix}TOKEN_ENDPOINT", server.token_endpoint)
         monkeypatch.setenv(f"{prefix}CLIENT_ID", server.client_id)
@@ -61,6 +65,8 @@ def namespace(server, monkeypatch, tmp_path):
     return {
         **names,
         "os": os,
+        "redis": redis,
+        "RedisTokenStore": RedisTokenStore,
         "requests": requests,
         "Path": lambda path: tmp_path / Path(path).name,
         "url": url,
