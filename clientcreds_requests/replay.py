@@ -166,8 +166,10 @@ def _challenges(response: requests.Response) -> list[Challenge]:
 
 def _keep_the_proof_home(response: requests.Response) -> None:
     """Take the proof off what is redirected to another origin: requests leaves it on."""
-    target = urljoin(response.url, response.headers.get("Location", ""))
-    where = origin(target)
+    try:
+        where = origin(urljoin(response.url, response.headers["Location"]))
+    except ValueError:  # not even a URL
+        where = None
     if where is None or where != origin(response.url):
         response.request.headers.pop("DPoP", None)
 

@@ -389,6 +389,13 @@ def test_r5_plain_requests_takes_no_proof_to_another_origin_either(server, auth,
     assert {"Authorization", "DPoP"}.isdisjoint(server.api_requests[-1].headers)
 
 
+def test_r5_a_redirect_to_what_is_no_url_takes_no_proof_along(server, auth):
+    server.api_answer_next(Answer(302, headers={"Location": "http://[::"}))
+    response = requests.get(server.api_url, auth=auth, allow_redirects=False)
+    assert response.status_code == 302
+    assert "DPoP" not in response.request.headers
+
+
 def test_r5_an_origin_that_is_not_allowed_gets_no_proof(server, key):
     auth = ClientCredentialsAuth(
         *client_of(server), dpop=key, allowed_origins=["https://api.example.com"]
