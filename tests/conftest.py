@@ -7,10 +7,15 @@ from collections.abc import Callable, Iterator
 from time import perf_counter
 
 import pytest
+from hypothesis import settings
 
 import clientcreds_requests
 from clientcreds_requests import ClientCredentialsAuth
 from clientcreds_requests.testing import LocalAuthorizationServer
+
+# The same examples in every run: a failure is one of the code, and shows on every machine.
+settings.register_profile("deterministic", derandomize=True, deadline=None)
+settings.load_profile("deterministic")
 
 
 @pytest.fixture(autouse=True)

@@ -19,6 +19,7 @@ from raw_server import endpoint_of, failure_of
 from clientcreds_requests import Token, TokenError, TokenRequest, TokenTimeout
 from clientcreds_requests.testing import HANG, RESET, Answer
 from clientcreds_requests.token_response import Redactor, read_token
+from clientcreds_requests.tokens import Moment
 
 URL = "https://as.example/token"
 SECRET = "s3cr3t: a+b & c=%64"
@@ -31,7 +32,7 @@ def read(body, status=200, **headers):
     response.status_code, response.url = status, URL
     response.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
     response._content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return read_token(response, URL, 1000.0, Redactor(SECRET))
+    return read_token(response, URL, Moment(1000.0, 1000.0), Redactor(SECRET))
 
 
 # A1
