@@ -173,9 +173,9 @@ class ClientCredentialsAuth(TokenView, AuthBase):
     def _new_manager(
         self, leeway: float, renew_ahead: float | None, deadline: float
     ) -> TokenManager:
-        store = self._store
-        return TokenManager(
-            self.endpoint if store is None else StoredFetch(self.endpoint, store),
+        stored = None if self._store is None else StoredFetch(self.endpoint, self._store)
+        manager = TokenManager(
+            stored or self.endpoint,
             leeway=leeway,
             renew_ahead=renew_ahead,
             deadline=deadline,
@@ -183,6 +183,9 @@ class ClientCredentialsAuth(TokenView, AuthBase):
                 self.endpoint.credentials_changed if self.endpoint.secret_may_change else None
             ),
         )
+        if stored is not None:
+            stored.manager = manager
+        return manager
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickles and copies: no token, and no literal secret.
@@ -257,7 +260,7 @@ class ClientCredentialsAuth(TokenView, AuthBase):
     def signout(self) -> None:
         """Forget the token, the last error, and the result of a request in flight.
 
-        This is local: the token is not revoked.
+        This is local: the token is not revoked, and a store still has it for the others.
         """
         self.manager.clear(self._request)
 

@@ -46,8 +46,8 @@ class Entry:
         """Forget everything, the request in flight too."""
         self.token: Token | None = None
         self.flight: Flight | None = None
-        #: Was the last token refused? Then the next one is its replacement.
-        self.refused = False
+        #: The token that was refused, until there is another: its replacement.
+        self.refused: Token | None = None
         self.error: TokenError | None = None
         self.failures = 0
         self.paused_until = -math.inf
@@ -73,7 +73,7 @@ class Entry:
         :param replaces: was it got because the one before was refused?
         """
         self.token = token
-        self.refused = False
+        self.refused = None
         self.error, self.failures, self.paused_until = None, 0, -math.inf
         self._rests_until = time.monotonic() + REPLACEMENT_REST if replaces else -math.inf
         self.stay_fresh(margin)
@@ -94,8 +94,7 @@ class Entry:
             return False
         if time.monotonic() < self._rests_until:
             return False
-        self.token, self.fresh = None, _NONE_FRESH
-        self.refused = True
+        self.token, self.fresh, self.refused = None, _NONE_FRESH, self.token
         return True
 
     def note_failure(self, error: TokenError) -> None:

@@ -67,6 +67,16 @@ class Exchange:
             outcome, _ = self._post(auth, request, body, until, final)
         return outcome
 
+    def told_apart_by(self) -> list[tuple[str, str]]:
+        """The further header fields, which may decide what token is issued.
+
+        Of a callable only the name counts: it has another value each time.
+        """
+        return sorted(
+            (name.lower(), "" if callable(value) else value)
+            for name, value in self.extra_headers.items()
+        )
+
     def bound_to(self, auth: ClientAuth) -> list[str]:
         """What tokens may be bound to, as digests: whoever has not got it cannot use them.
 

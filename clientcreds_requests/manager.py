@@ -107,6 +107,11 @@ class TokenManager:
         entry = self._entries.get(request)
         return entry.token if entry is not None else None
 
+    def refused(self, request: TokenRequest = TokenRequest()) -> Token | None:
+        """The token that was refused, until there is another."""
+        entry = self._entries.get(request)
+        return entry.refused if entry is not None else None
+
     def is_usable(self, token: Token) -> bool:
         """Is more than the leeway left of it?"""
         return token.seconds_left() > self.leeway
@@ -184,7 +189,7 @@ class TokenManager:
                 token = None
             paused = time.monotonic() < entry.paused_until and (token is not None or not insist)
             if entry.flight is None and not paused:
-                mine.replaces = entry.refused
+                mine.replaces = entry.refused is not None
                 entry.flight = mine
                 if token is not None:
                     entry.stay_fresh(self.leeway)

@@ -30,7 +30,7 @@ except ImportError as error:
 logger = logging.getLogger(__name__)
 
 #: Seconds after which the token request of another process is no longer waited for.
-LONGEST_FETCH = 60.0
+LONGEST_FETCH = 30.0
 
 
 class RedisTokenStore:
@@ -50,7 +50,8 @@ class RedisTokenStore:
     :param encryption_key: at least 32 random bytes, or a text made of them, the same in the whole
         fleet. A client without a secret needs it; with a secret that could be guessed it is wise.
     :param timeout: seconds that a token request waits for Redis, before it and after it, until it
-        goes on alone.
+        goes on alone. It is for several round trips: with a Redis more than 50 ms away it wants to
+        be longer, and it counts towards the ``deadline`` of the auth.
     :raises TypeError, ValueError: for arguments that could not work.
     """
 
@@ -93,13 +94,13 @@ class RedisTokenStore:
 
         :param key: 32 bytes, as :class:`TokenStore` says.
         :param fetch: makes the token request.
-        :param rejected: a token that is not to be handed out again, to nobody.
+        :param rejected: a token that is not to be handed out to this caller again.
         :raises TokenError: as ``fetch`` does, or as it did in another process: for those who
             waited for that, and while the fleet leaves the endpoint alone.
         """
         seal = Seal(key, self._encryption_key, self._prefix)
         del key  # a tool that shows the frames of an error shall not show it
-        records = Records(self._client, seal, self._warn_of_foreign)
+        records = Records(self._client, seal, self._warn)
         turn = self._await_turn(records, rejected)
         if isinstance(turn, TokenError):
             raise turn
@@ -110,13 +111,24 @@ class RedisTokenStore:
         try:
             with self._kept(turn):
                 token = fetch()
-            put = functools.partial(records.put_token, token, rejected)
+            put = functools.partial(records.put_token, token, rejected, turn)
         except TokenError as error:
-            put = functools.partial(records.put_failure, error, turn.failures)
+            put = functools.partial(records.put_failure, error, turn)
             raise
         finally:
             self._tell(turn, put)
         return token
+
+    def forget(self, key: bytes, token: Token) -> None:
+        """Drop a token that the API has refused, for the whole fleet.
+
+        :param key: as :meth:`get_or_fetch` takes it.
+        :param token: which; another one that is stored meanwhile stays.
+        """
+        records = Records(self._client, Seal(key, self._encryption_key, self._prefix), self._warn)
+        del key
+        with contextlib.suppress(NoAnswer):
+            self._calls.in_time(functools.partial(records.forget, token), urgent=True)
 
     def _await_turn(self, records: Records, rejected: Token | None) -> Token | TokenError | Turn:
         """What others have got, or the turn to ask."""
@@ -164,12 +176,14 @@ class RedisTokenStore:
                 turn.end()
 
         with contextlib.suppress(NoAnswer):
-            self._calls.in_time(tell)
+            self._calls.in_time(tell, urgent=True)
 
-    def _warn_of_foreign(self) -> None:
+    def _warn(self) -> None:
         if not self._warned:
             self._warned = True
-            logger.warning("Redis holds what none of us has sealed under a name of ours")
+            logger.warning(
+                "Redis holds, under a name of ours, what none of us can have put there so"
+            )
 
 
 def _end(found: Token | TokenError | Turn | None) -> None:

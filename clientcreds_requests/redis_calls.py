@@ -38,15 +38,22 @@ class Calls:
     def __reduce__(self) -> tuple[type[Calls], tuple[float]]:
         return Calls, (self._timeout,)
 
-    def in_time(self, work: Callable[[], _T], undo: Callable[[_T], None] | None = None) -> _T:
+    def in_time(
+        self,
+        work: Callable[[], _T],
+        undo: Callable[[_T], None] | None = None,
+        *,
+        urgent: bool = False,
+    ) -> _T:
         """Have something done.
 
         :param work: it, which may fail in any way, or hang.
         :param undo: is given the outcome for which nobody waited any more.
+        :param urgent: try also while Redis is left alone after a failure.
         :raises NoAnswer: when it fails, takes too long, or something has just done so.
         """
         self._hanging = [thread for thread in self._hanging if thread.is_alive()]
-        if self._hanging or time.monotonic() < self._rests_until:
+        if self._hanging or (not urgent and time.monotonic() < self._rests_until):
             raise NoAnswer
         answer: Future[_T] = Future()
 

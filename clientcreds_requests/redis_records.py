@@ -7,7 +7,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from redis.exceptions import LockError, ResponseError
 from redis.lock import Lock
@@ -34,12 +34,27 @@ NO_EXPIRY = 24 * 3600.0
 #: Seconds: of all the times that Redis tells, the difference that means nothing.
 _TICK = 0.001
 
+#: Seconds by which the clocks of machines may differ; what seems older was put back by somebody.
+CLOCKS = 300.0
+
 #: What Redis says, in milliseconds, is left of what is not there.
 _ABSENT = -2
 
+# Who has lost the lease has been replaced: what lives longer is not overwritten.
+_PUT_TOKEN = """
+if redis.call('get', KEYS[3]) == ARGV[3] or redis.call('pttl', KEYS[1]) < tonumber(ARGV[2]) then
+    redis.call('set', KEYS[1], ARGV[1], 'px', ARGV[2])
+    redis.call('del', KEYS[2])
+end
+"""
+_PUT_NEWS = """
+if redis.call('get', KEYS[2]) == ARGV[3] then redis.call('set', KEYS[1], ARGV[1], 'px', ARGV[2]) end
+"""
 _FORGET = """
 if redis.call('get', KEYS[1]) == ARGV[1] then redis.call('del', KEYS[1]) end
 """
+
+_T = TypeVar("_T")
 
 
 class Turn(NamedTuple):
@@ -48,6 +63,11 @@ class Turn(NamedTuple):
     lock: Lock | None = None
     #: In a row, before this one.
     failures: int = 0
+
+    @property
+    def owner(self) -> bytes:
+        """What stands in the lease while it is ours."""
+        return b"" if self.lock is None else self.lock.local.token
 
     def extend(self) -> None:
         """Keep the lease."""
@@ -65,7 +85,8 @@ class Turn(NamedTuple):
 class Records:
     """Reads and writes them; every method asks Redis, and raises what the client raises.
 
-    Times come from Redis alone, by what is left of a key's life: clocks of machines differ.
+    Ages are told by what is left of a key's life, since the clocks of machines differ. These are
+    believed where they are the less hopeful: a token may have expired by the machine's own.
 
     :param client: of Redis.
     :param seal: names them and keeps them from others.
@@ -92,53 +113,53 @@ class Records:
         lock = Lock(self._client, self._seal.lock, timeout=LEASE, thread_local=False)
         if not lock.acquire(blocking=False, token=secrets.token_hex(16)):
             return None
-        # Something may have been put there between the look and the lease.
-        seen = self._read()
-        found = self._choose(seen, rejected, waited)
-        turn = Turn(lock, seen.failures)
+        try:  # something may have been put there between the look and the lease
+            seen = self._read()
+            found = self._choose(seen, rejected, waited)
+        except BaseException:
+            Turn(lock).end()
+            raise
         if found is None:
-            return turn
-        turn.end()
+            return Turn(lock, seen.failures)
+        Turn(lock).end()
         return found
 
-    def put_token(self, token: Token, rejected: Token | None) -> None:
+    def forget(self, token: Token) -> None:
+        """Drop a token for all, if it still is the one that is stored."""
+        value = self._client.getrange(self._seal.token, 0, LARGEST)
+        stored = self._opened(self._seal.token, value, 0, _stored)
+        if stored is not None and stored.token.access_token == token.access_token:
+            self._client.eval(_FORGET, 1, self._seal.token, value)
+
+    def put_token(self, token: Token, rejected: Token | None, turn: Turn) -> None:
         """Store a new token for the others; if it is for nobody else, let them know."""
         life = NO_EXPIRY if token.expires_at is None else token.seconds_left()
+        seal = self._seal
         try:
             if life < 0.001 or (rejected and token.access_token == rejected.access_token):
                 raise ValueError("not to be handed out again")
-            members = {"token": token_members(token), "life": life}
-            value = self._seal.close(self._seal.token, members)
+            value = seal.close(seal.token, _kept(life, {"token": token_members(token)}))
         except (TypeError, ValueError):
-            self._put_news({"kept": HEARING})
+            self._put_news(_kept(HEARING, {"failures": 0}), turn)
             return
-        with self._client.pipeline(transaction=False) as pipe:
-            pipe.set(self._seal.token, value, px=int(1000 * life))
-            pipe.delete(self._seal.news)
-            pipe.execute()
+        names = (seal.token, seal.news, seal.lock)
+        self._client.eval(_PUT_TOKEN, 3, *names, value, int(1000 * life), turn.owner)
         logger.debug("token %s is stored", token.fingerprint)
 
-    def put_failure(self, error: TokenError, failures: int) -> None:
-        """Let the others know of a failure.
-
-        :param failures: in a row, before this one.
-        """
+    def put_failure(self, error: TokenError, turn: Turn) -> None:
+        """Let the others know of a failure."""
         entry = Entry()  # which knows for how long one process leaves the endpoint alone
-        entry.failures = failures
+        entry.failures = turn.failures
         entry.note_failure(error)
         pause = max(0.0, entry.paused_until - time.monotonic())
-        self._put_news(
-            {
-                "kept": pause + MEMORY,
-                "pause": pause,
-                "failures": entry.failures,
-                "failure": failure_members(error),
-            }
-        )
+        failure = {"pause": pause, "failures": entry.failures, "failure": failure_members(error)}
+        self._put_news(_kept(pause + MEMORY, failure), turn)
 
-    def _put_news(self, news: dict[str, Any]) -> None:
-        value = self._seal.close(self._seal.news, news)
-        self._client.set(self._seal.news, value, px=int(1000 * news["kept"]))
+    def _put_news(self, news: dict[str, Any], turn: Turn) -> None:
+        seal = self._seal
+        value = seal.close(seal.news, news)
+        life = int(1000 * news["kept"])
+        self._client.eval(_PUT_NEWS, 2, seal.news, seal.lock, value, life, turn.owner)
 
     def _read(self) -> _Seen:
         seal = self._seal
@@ -156,60 +177,88 @@ class Records:
                 raise answer
         token, token_ttl, news, news_ttl, lease = answers
         return _Seen(
-            token,
-            self._opened(seal.token, token, token_ttl),
-            token_ttl / 1000,
-            self._opened(seal.news, news, news_ttl),
-            news_ttl / 1000,
+            self._opened(seal.token, token, token_ttl, _stored),
+            self._opened(seal.news, news, news_ttl, _news),
             lease,
         )
 
-    def _opened(self, name: str, value: Any, ttl: int) -> dict[str, Any] | None:
+    def _opened(
+        self, name: str, value: Any, ttl: int, read: Callable[[dict[str, Any], float], _T]
+    ) -> _T | None:
+        """What lies there; None when that is nothing, or nothing that one of us can have put."""
         if not value or ttl == _ABSENT:
             return None
+        left = ttl / 1000
         try:
-            if ttl < 0 or not isinstance(value, (str, bytes)):
-                raise ValueError("we store nothing without an end")
-            return self._seal.open(name, value)
-        except ValueError:
+            members = self._seal.open(name, value)
+            kept, age = members["kept"], time.time() - members["at"]
+            if not 0 <= left <= kept + 1 or age > kept + CLOCKS:
+                raise ValueError("made to last, or put back")
+            return read(members, left)
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
             self._on_foreign()
             return None
 
     def _choose(
         self, seen: _Seen, rejected: Token | None, waited: float
     ) -> Token | TokenError | Turn | None:
-        if seen.token is not None:
-            token = token_of(seen.token["token"], seen.token_ttl)
-            if rejected is not None and token.access_token == rejected.access_token:
-                # For nobody else either; but only if it still is what lies there.
-                self._client.eval(_FORGET, 1, self._seal.token, seen.sealed)
-            elif _serves(token, seen.token["life"]) and _is_newer(token, rejected):
+        stored, news, lease = seen
+        if stored is not None:
+            token = stored.token
+            is_rejected = rejected is not None and token.access_token == rejected.access_token
+            if not is_rejected and _serves(token, stored.life) and _is_newer(token, rejected):
                 return token
-        if seen.news is not None:
-            if "failure" not in seen.news:
+        if news is not None:
+            if news.failure is None:
                 return Turn()  # tokens cannot be shared: everybody asks, and nobody waits
-            age = seen.news["kept"] - seen.news_ttl
-            if age < seen.news["pause"] or age + _TICK < waited:
-                return failure_of(seen.news["failure"], age)
-        if seen.lease != _ABSENT and not 0 <= seen.lease <= 1000 * LEASE:
+            if news.age < news.pause or news.age + _TICK < waited:
+                return news.failure
+        if lease != _ABSENT and not 0 <= lease <= 1000 * LEASE:
             return Turn(failures=seen.failures)  # no lease of ours: it might never end
         return None
 
 
-class _Seen(NamedTuple):
-    """What lay there; what is left of it in seconds, and of the lease in milliseconds."""
+class _Stored(NamedTuple):
+    token: Token
+    #: The seconds for which it was stored.
+    life: float
 
-    sealed: Any
-    token: dict[str, Any] | None
-    token_ttl: float
-    news: dict[str, Any] | None
-    news_ttl: float
+
+class _News(NamedTuple):
+    """What came of the last token request; no failure: a token which cannot be shared."""
+
+    failure: TokenError | None
+    failures: int
+    #: Seconds, from when it was put there.
+    pause: float
+    age: float
+
+
+class _Seen(NamedTuple):
+    """What lies there; of the lease, what is left of it in milliseconds."""
+
+    stored: _Stored | None
+    news: _News | None
     lease: int
 
     @property
     def failures(self) -> int:
-        failures: int = (self.news or {}).get("failures", 0)
-        return failures
+        return self.news.failures if self.news is not None else 0
+
+
+def _kept(seconds: float, members: dict[str, Any]) -> dict[str, Any]:
+    return {**members, "kept": seconds, "at": time.time()}
+
+
+def _stored(members: dict[str, Any], left: float) -> _Stored:
+    # Nothing is left of what was read without asking how long it lasts.
+    return _Stored(token_of(members["token"], left), members["kept"])
+
+
+def _news(members: dict[str, Any], left: float) -> _News:
+    age = members["kept"] - left
+    failure = failure_of(members["failure"], age) if "failure" in members else None
+    return _News(failure, members["failures"], members.get("pause", 0.0), age)
 
 
 def _serves(token: Token, life: float) -> bool:

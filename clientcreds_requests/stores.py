@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Protocol
 
 from .client_auth import ClientAuth
 from .exceptions import TokenError
+from .manager import TokenManager
 from .token_endpoint import TokenEndpoint
 from .tokens import Token, TokenRequest
 
@@ -15,9 +15,10 @@ from .tokens import Token, TokenRequest
 class TokenStore(Protocol):
     """Shares tokens between processes: a wrapper around the token request.
 
-    A store whose protection rests on the client secret alone says so with an attribute
-    ``needs_secret`` that is true: a client without one, such as a :class:`TLSClientAuth`, is then
-    refused. The attribute may be left out.
+    A store may have two things more. ``needs_secret``, when it is true, says that its protection
+    rests on the client secret alone: a client without one, such as a :class:`TLSClientAuth`, is
+    then refused. ``forget(key, token)`` is called before the token request for a token that the
+    API has refused: nobody is to get it again, if it still is the one that is stored.
     """
 
     def get_or_fetch(self, key: bytes, fetch: Callable[[], Token], rejected: Token | None) -> Token:
@@ -29,7 +30,8 @@ class TokenStore(Protocol):
             token is bound to and the client's secret: who does not know the secret cannot guess
             them. Of a client without a secret they can be guessed.
         :param fetch: makes the token request.
-        :param rejected: a token known to be refused or due: never to be handed out again.
+        :param rejected: a token known to be refused or due: never to be handed out to this caller
+            again.
         :raises TokenError: as ``fetch`` does. That the store itself fails is no error.
         """
 
@@ -41,11 +43,12 @@ class StoredFetch:
     :param store: who else may have one.
     """
 
+    #: Whose token requests these are: it knows which tokens are no more use.
+    manager: TokenManager
+
     def __init__(self, endpoint: TokenEndpoint, store: TokenStore) -> None:
         self._endpoint = endpoint
         self._store = store
-        # Whoever asks again has no more use for what it got before.
-        self._last: dict[TokenRequest, Token] = {}
 
     def __call__(self, request: TokenRequest) -> Token:
         """A token from the store, or from the endpoint.
@@ -66,12 +69,22 @@ class StoredFetch:
         return self._get_or_fetch(request, self._endpoint.present_auth())
 
     def _get_or_fetch(self, request: TokenRequest, auth: ClientAuth) -> Token:
-        token = self._store.get_or_fetch(
-            self._endpoint.store_key(request, auth),
-            functools.partial(self._endpoint, request, auth),
-            self._last.get(request),
-        )
-        self._last[request] = token
+        key = self._endpoint.store_key(request, auth)
+        fetched: list[Token] = []
+
+        def fetch() -> Token:
+            fetched.append(self._endpoint(request, auth))
+            return fetched[0]
+
+        refused = self.manager.refused(request)
+        forget = getattr(self._store, "forget", None)
+        if refused is not None and forget is not None:
+            forget(key, refused)
+        rejected = refused or self.manager.held(request)
+        token = self._store.get_or_fetch(key, fetch, rejected)
+        if not fetched and not self.manager.is_usable(token):
+            # Enough is left of it for others, whose leeway is smaller.
+            token = self._store.get_or_fetch(key, fetch, token)
         return token
 
 

@@ -171,7 +171,8 @@ class TokenEndpoint:
             failure = never_asked(self.url, error)
         else:
             secret = auth.secret().encode() if isinstance(auth, ClientSecretAuth) else b""
-            asked = json.dumps([self.url, self.client_id, request.params(), bound_to])
+            headers = self._exchange.told_apart_by()
+            asked = json.dumps([self.url, self.client_id, request.params(), headers, bound_to])
             return hmac.digest(secret, asked.encode(), hashlib.sha256)
         raise failure
 

@@ -89,7 +89,7 @@ class DPoPServer(LocalAuthorizationServer):
         header = part(proofs[0], 0)
         if header["typ"] != "dpop+jwt" or "d" in header["jwk"]:
             return "not a proof"
-        proof_key, by_its_own_clock = jwt.PyJWK(header["jwk"]), {"verify_iat": False}
+        proof_key, by_its_own_clock = jwt.PyJWK(header["jwk"]).key, {"verify_iat": False}
         claims = jwt.decode(proofs[0], proof_key, ["ES256"], by_its_own_clock)
         if claims["jti"] in self.seen:
             return "jti was used"

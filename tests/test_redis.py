@@ -195,14 +195,39 @@ def test_a_forked_child_works_with_the_store_of_its_parent(client, store, issuer
 # --- a token that is refused or due ---------------------------------------------------------
 
 
-def test_a_rejected_token_is_dropped_for_all(client, make_store, issuer):
+def test_a_due_token_stays_for_the_others_until_there_is_another(make_store, issuer):
     token = make_store().get_or_fetch(KEY, issuer, None)
 
     def look():
-        assert not client.exists(SEAL.token)
+        assert make_store().get_or_fetch(KEY, no_request, None) == token
         return issuer()
 
     assert make_store().get_or_fetch(KEY, look, token) is issuer.tokens[1]
+    assert make_store().get_or_fetch(KEY, no_request, None) == issuer.tokens[1]
+
+
+def test_a_due_token_outlives_a_renewal_that_fails(make_store, issuer):
+    token = make_store().get_or_fetch(KEY, issuer, None)
+    with pytest.raises(TokenError):
+        make_store().get_or_fetch(KEY, fail, token)
+    assert make_store().get_or_fetch(KEY, no_request, None) == token
+
+
+@pytest.mark.parametrize("decode_responses", [False, True])
+def test_a_refused_token_is_dropped_for_all(client, make_store, issuer, decode_responses):
+    token = make_store().get_or_fetch(KEY, issuer, None)
+    store = make_store(decode_responses=decode_responses)
+    store.forget(KEY, token)
+    assert not client.exists(SEAL.token)
+    store.forget(KEY, token)
+    assert store.get_or_fetch(KEY, issuer, token) is issuer.tokens[1]
+
+
+def test_only_the_token_that_was_refused_is_dropped(make_store, issuer):
+    token = make_store().get_or_fetch(KEY, issuer, None)
+    renewed = make_store().get_or_fetch(KEY, issuer, token)
+    make_store().forget(KEY, token)
+    assert make_store().get_or_fetch(KEY, no_request, None) == renewed
 
 
 def test_a_newer_token_is_taken_by_whoever_still_has_the_one_before(make_store, issuer):
@@ -229,7 +254,7 @@ def test_tokens_without_an_end_are_as_good_as_any_other(make_store, issuer, stor
     assert make_store().get_or_fetch(KEY, no_request, issuer(rejected)) == issuer.tokens[0]
 
 
-def test_a_token_that_replaced_the_rejected_one_meanwhile_stays(client, make_store, issuer):
+def test_a_token_that_replaced_the_refused_one_meanwhile_stays(client, make_store, issuer):
     token = make_store().get_or_fetch(KEY, issuer, None)
     first, second = make_store(), make_store()
     held = threading.Event(), threading.Event()
@@ -242,18 +267,127 @@ def test_a_token_that_replaced_the_rejected_one_meanwhile_stays(client, make_sto
 
     slow = Slow(connection_pool=first._client.connection_pool)
     first._client = slow
-    crowd = Crowd(1, lambda: first.get_or_fetch(KEY, no_request, token))
+    crowd = Crowd(1, lambda: first.forget(KEY, token))
     assert held[0].wait(PATIENCE)
     renewed = second.get_or_fetch(KEY, issuer, token)
     held[1].set()
-    assert crowd.join() == [renewed]
+    assert crowd.join() == [None]
+    assert make_store().get_or_fetch(KEY, no_request, None) == renewed
 
 
 def test_a_token_that_is_handed_out_again_by_the_endpoint_is_not_shared(client, store, issuer):
     token = store.get_or_fetch(KEY, issuer, None)
     again = functools.partial(issuer, access_token=token.access_token)
-    assert store.get_or_fetch(KEY, again, token) is issuer.tokens[1]
-    assert not client.exists(SEAL.token)
+    for number in (1, 2):
+        assert store.get_or_fetch(KEY, again, token) is issuer.tokens[number]
+
+
+# --- what was overtaken, put back or made to last -------------------------------------------
+
+
+@pytest.fixture
+def overtaken(make_store, client):
+    """Has a fetch go on while its lease is lost and another process comes first."""
+
+    def run(fetch, meanwhile):
+        def slow():
+            client.delete(SEAL.lock)  # as it runs out when the process stands still
+            meanwhile()
+            return fetch()
+
+        return make_store().get_or_fetch(KEY, slow, None)
+
+    return run
+
+
+def test_who_lost_the_lease_does_not_overwrite_what_lives_longer(make_store, overtaken, issuer):
+    newer = []
+    overtaken(
+        issuer.of(600), lambda: newer.append(make_store().get_or_fetch(KEY, issuer.of(900), None))
+    )
+    assert make_store().get_or_fetch(KEY, no_request, None) == newer[0]
+
+
+def test_who_lost_the_lease_still_stores_what_lives_longer(make_store, overtaken, issuer):
+    token = overtaken(issuer.of(900), lambda: make_store().get_or_fetch(KEY, issuer.of(600), None))
+    assert make_store().get_or_fetch(KEY, no_request, None) == token
+
+
+def test_who_lost_the_lease_tells_nobody_of_its_failure(client, make_store, overtaken, issuer):
+    def fail_for_long():
+        raise TokenError("too many requests", status_code=429, retryable=True, retry_after=60.0)
+
+    with pytest.raises(TokenError):
+        overtaken(fail_for_long, lambda: make_store().get_or_fetch(KEY, issuer, None))
+    assert not client.exists(SEAL.news)
+
+
+@pytest.mark.parametrize("seconds", [100, 10 * 365 * 24 * 3600])
+def test_a_failure_that_was_made_to_last_is_a_miss(client, make_store, issuer, seconds):
+    with pytest.raises(TokenError):
+        make_store().get_or_fetch(KEY, fail, None)
+    assert client.pexpire(SEAL.news, 1000 * seconds)
+    assert make_store().get_or_fetch(KEY, issuer, None) is issuer.tokens[0]
+
+
+@pytest.mark.parametrize("lifetime", [60, None])
+def test_a_token_that_was_made_to_last_is_a_miss(client, make_store, issuer, lifetime):
+    make_store().get_or_fetch(KEY, issuer.of(lifetime), None)
+    assert client.pexpire(SEAL.token, 1000 * 48 * 3600)
+    assert make_store().get_or_fetch(KEY, issuer, None) is issuer.tokens[1]
+
+
+def test_what_is_put_back_after_its_time_is_a_miss(client, make_store, issuer, clock):
+    make_store().get_or_fetch(KEY, issuer.of(None), None)
+    value = client.get(SEAL.token)
+    clock.advance(24 * 3600 + 301)
+    client.set(SEAL.token, value, px=60_000)
+    assert make_store().get_or_fetch(KEY, issuer, None) is issuer.tokens[1]
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {},
+        {"token": {"access_token": "t", "colour": "red"}, "kept": 60, "at": time.time()},
+        {"token": {"access_token": 5}, "kept": 60, "at": time.time()},
+        {"token": [], "kept": 60, "at": time.time()},
+        {"token": {"access_token": "t"}, "kept": "long", "at": time.time()},
+    ],
+    ids=lambda members: str(members)[:30],
+)
+def test_what_a_peer_of_another_version_sealed_is_a_miss_and_written_over(
+    client, make_store, issuer, caplog, members
+):
+    client.set(SEAL.token, SEAL.close(SEAL.token, members), px=50_000)
+    token = make_store().get_or_fetch(KEY, issuer, None)
+    assert make_store().get_or_fetch(KEY, no_request, None) == token
+    assert ["none of us can have put there" in r.message for r in caplog.records] == [True]
+
+
+@pytest.mark.parametrize("failure", [{"kind": "NewError", "retry_after": None}, {}, "x"], ids=str)
+def test_a_failure_that_a_peer_of_another_version_sealed_is_a_miss(
+    client, make_store, issuer, failure
+):
+    members = {"failure": failure, "failures": 1, "pause": 9, "kept": 60, "at": time.time()}
+    client.set(SEAL.news, SEAL.close(SEAL.news, members), px=59_000)
+    assert make_store().get_or_fetch(KEY, issuer, None) is issuer.tokens[0]
+
+
+def test_a_lease_whose_holder_cannot_look_again_is_given_back(make_store, client, issuer):
+    store = make_store()
+    looks = []
+
+    class Fails(redis.Redis):
+        def pipeline(self, *arguments, **options):
+            looks.append(1)
+            if len(looks) == 2:
+                raise redis.ConnectionError("lost")
+            return super().pipeline(*arguments, **options)
+
+    store._client = Fails(connection_pool=store._client.connection_pool)
+    assert store.get_or_fetch(KEY, issuer, None) is issuer.tokens[0]
+    assert not client.exists(SEAL.lock)
 
 
 # --- waiting for the others -----------------------------------------------------------------
@@ -662,11 +796,11 @@ def test_a_redis_that_has_failed_is_left_alone_for_a_second(own_server, issuer, 
             clock.advance(1.1)
         store.get_or_fetch(KEY, issuer.of(None), None)
         client.config_set("maxmemory", 0)
-        store.get_or_fetch(KEY, issuer.of(None), None)
-        assert not other.exists(SEAL.token)
+        third = RedisTokenStore(other, timeout=PATIENT)
+        stored = third.get_or_fetch(KEY, issuer.of(None), None)
+        assert store.get_or_fetch(KEY, issuer.of(60), None) is issuer.tokens[-1]
         clock.advance(1.1)
-        store.get_or_fetch(KEY, issuer.of(None), None)
-        assert other.exists(SEAL.token)
+        assert store.get_or_fetch(KEY, no_request, None) == stored
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 import requests
 import trustme
+from helpers import PATIENCE
 
-from clientcreds_requests import ClientCredentialsAuth, TLSClientAuth, TokenError
+from clientcreds_requests import ClientCredentialsAuth, TLSClientAuth, TokenError, TokenTimeout
 from clientcreds_requests.jwt import DPoPKey
 from clientcreds_requests.tokens import TokenRequest
 
@@ -44,6 +47,71 @@ def test_a_usable_token_does_not_ask_the_store(server, make_auth, shelf):
     assert len(shelf.asked) == 1
 
 
+class Forgetful(Shelf):
+    """A store that is told of refusals."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.forgotten = []
+
+    def forget(self, key, token):
+        self.forgotten.append((key, token))
+
+
+def test_r1_a_store_is_told_which_token_was_refused_and_not_which_is_due(server, make_auth):
+    store = Forgetful()
+    server.lifetime = 3600
+    auth = make_auth(store=store, renew_ahead=3599)
+    refused = auth.get_token()
+    assert store.forgotten == []
+    server.revoke_all()
+    assert requests.get(server.api_url, auth=auth).ok
+    (key, _), *_ = store.asked
+    assert store.forgotten == [(key, refused)]
+    assert [rejected for _, rejected in store.asked] == [None, refused]
+
+
+def test_l5_after_signing_out_nothing_is_rejected(server, make_auth, shelf):
+    auth = make_auth(store=shelf)
+    token = auth.get_token()
+    auth.signout()
+    assert auth.get_token() is token  # the others go on with it
+    assert [rejected for _, rejected in shelf.asked] == [None, None]
+    assert len(server.token_requests) == 1
+
+
+def test_what_came_too_late_for_its_caller_is_not_rejected(server, make_auth):
+    release = threading.Event()
+
+    class Late(Shelf):
+        def get_or_fetch(self, key, fetch, rejected):
+            token = super().get_or_fetch(key, fetch, rejected)
+            release.wait(PATIENCE)
+            return token
+
+    store = Late()
+    auth = make_auth(store=store, deadline=1.0)
+    with pytest.raises(TokenTimeout):
+        auth.get_token()
+    release.set()
+    assert auth.authorize().authorized
+    assert [rejected for _, rejected in store.asked] == [None, None]
+    assert len(server.token_requests) == 1
+
+
+def test_l1_a_token_that_lives_no_longer_than_the_leeway_is_left_to_others(
+    server, make_auth, shelf, caplog
+):
+    server.lifetime = 125
+    others = make_auth(store=shelf).get_token()
+    auth = make_auth(store=shelf, leeway=125)
+    server.lifetime = 3600
+    assert auth.authorize().authorized
+    assert auth.get_token() is not others
+    assert [rejected for _, rejected in shelf.asked] == [None, None, others]
+    assert "leeway" not in caplog.text
+
+
 def test_a_refused_token_is_rejected_and_never_handed_out_again(server, make_auth, shelf):
     auth = make_auth(store=shelf)
     refused = auth.get_token()
@@ -79,6 +147,21 @@ def test_the_key_depends_on_all_that_makes_a_token_the_clients_own(server, make_
     assert len(set(keys)) == len(keys)
     assert {len(key) for key in keys} == {32}
     assert keys[0] == make_auth().endpoint.store_key(TokenRequest())
+
+
+def test_the_key_depends_on_further_header_fields(make_auth):
+    keys = [
+        make_auth(extra_headers=headers).endpoint.store_key(TokenRequest())
+        for headers in (
+            None,
+            {"X-Tenant": "alpha"},
+            {"X-Tenant": "beta"},
+            {"X-Id": lambda: "anew each time"},
+        )
+    ]
+    assert len(set(keys)) == len(keys)
+    again = make_auth(extra_headers={"x-tenant": "alpha"})
+    assert again.endpoint.store_key(TokenRequest()) == keys[1]
 
 
 def test_the_key_depends_on_what_the_tokens_are_bound_to(make_auth, tmp_path):
