@@ -22,7 +22,14 @@ from redis.sentinel import Sentinel
 from redis_server import ONCE, RedisServer, free_port, needs_redis_server
 from test_forks import ended_well, fork
 
-from clientcreds_requests import TLSClientAuth, Token, TokenConnectionError, TokenError, entries
+from clientcreds_requests import (
+    TLSClientAuth,
+    Token,
+    TokenConnectionError,
+    TokenError,
+    entries,
+    redis_records,
+)
 from clientcreds_requests import redis as store_module
 from clientcreds_requests.redis import RedisTokenStore
 from clientcreds_requests.redis_calls import Calls, NoAnswer
@@ -403,7 +410,7 @@ class Asking:
 
     def _fetch(self):
         self._arrived.set()
-        assert self._released.wait(PATIENCE)
+        assert self._released.wait(3 * PATIENCE)  # longer than anybody waits for its end
         return self._outcome()
 
     def end(self, outcome):
@@ -452,10 +459,13 @@ def test_who_waits_hears_of_a_failure(make_store):
         assert (heard.error, heard.status_code, heard.retryable) == ("server_error", 503, True)
 
 
-def test_who_waits_longer_than_any_token_request_may_take_asks(make_store, issuer, monkeypatch):
+def test_who_waits_longer_than_any_token_request_may_take_asks(
+    client, make_store, issuer, monkeypatch
+):
     asking = Asking(make_store())
     monkeypatch.setattr(store_module, "LONGEST_FETCH", 0.1)
     assert make_store().get_or_fetch(KEY, issuer, None) is issuer.tokens[0]
+    assert client.exists(SEAL.lock)
     asking.end(issuer)
 
 
@@ -562,6 +572,13 @@ def test_what_cannot_be_stored_lets_the_others_ask_at_once(client, make_store, i
     asking.end(make)
     assert {process.join() for process in waiting} == set(issuer.tokens)
     assert len(issuer.tokens) == 3
+
+
+def test_that_tokens_cannot_be_shared_is_not_believed_for_ever(client, make_store, issuer):
+    asking = Asking(make_store())
+    client.set(SEAL.news, SEAL.close(SEAL.news, {"kept": 5.0}))
+    waiting = Waiting(make_store())
+    assert asking.end(issuer) == waiting.join()
 
 
 # --- failures -------------------------------------------------------------------------------
@@ -853,6 +870,25 @@ def test_a_failure_that_nobody_waits_for_any_more_is_forgotten():
     until(lambda: threads_for_redis() == [])
 
 
+def test_who_gave_up_on_redis_does_not_keep_the_others_from_asking(
+    client, make_store, issuer, monkeypatch
+):
+    monkeypatch.setattr(redis_records, "LEASE", 3 * PATIENCE)
+    store, gate = make_store(timeout=0.5), threading.Event()
+    pipeline = store._client.pipeline
+
+    def slow(*arguments, **settings):
+        if client.exists(SEAL.lock):
+            gate.wait(PATIENCE)
+        return pipeline(*arguments, **settings)
+
+    store._client.pipeline = slow
+    assert store.get_or_fetch(KEY, issuer, None) is issuer.tokens[0]
+    assert client.exists(SEAL.lock)
+    gate.set()
+    until(lambda: not client.exists(SEAL.lock))
+
+
 def test_a_turn_that_nobody_waits_for_any_more_is_given_back(client, make_store):
     turn = Records(client, SEAL, no_request).look(None, time.monotonic())
     assert client.exists(SEAL.lock)
@@ -881,7 +917,7 @@ def test_calls_are_not_made_while_one_hangs():
 
 @pytest.mark.parametrize("reason", ["no threads", "the interpreter exits"])
 def test_l2_where_no_thread_can_be_started_a_process_goes_on_alone(
-    make_store, issuer, monkeypatch, reason
+    client, make_store, issuer, monkeypatch, reason
 ):
     if reason == "no threads":
 
@@ -892,6 +928,7 @@ def test_l2_where_no_thread_can_be_started_a_process_goes_on_alone(
     else:
         monkeypatch.setattr(sys, "is_finalizing", lambda: True)
     assert make_store().get_or_fetch(KEY, issuer, None) is issuer.tokens[0]
+    assert client.dbsize() == 0
 
 
 # --- as an auth's store ---------------------------------------------------------------------
