@@ -241,7 +241,9 @@ class TokenManager:
 
     def _note(self, entry: Entry, flight: Flight, outcome: Token | BaseException) -> None:
         if isinstance(outcome, Token):
-            entry.keep(outcome, self._margin(outcome), replaces=flight.replaces)
+            # One from a store may be older than the refusal: it does not stay for ten seconds.
+            replaces = flight.replaces and not outcome.stored
+            entry.keep(outcome, self._margin(outcome), replaces=replaces)
             return
         # What is merely said again is no further failure.
         said_again = entry.error is not None and outcome.__cause__ is entry.error

@@ -85,6 +85,8 @@ class StoredFetch:
         if not fetched and not self.manager.is_usable(token):
             # Enough is left of it for others, whose leeway is smaller.
             token = self._store.get_or_fetch(key, fetch, token)
+        if not fetched:
+            object.__setattr__(token, "stored", True)
         return token
 
 

@@ -175,6 +175,8 @@ class Token:
     # The same expiry on the monotonic clock. The wall clock may be set back, the monotonic one
     # stands still while a machine sleeps: whichever says "expired" first is believed.
     expires_monotonic: float = field(init=False, repr=False, compare=False)
+    # Is it from a store, where it may have lain for a while?
+    stored: bool = field(default=False, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.access_token, str) or not _VISIBLE.fullmatch(self.access_token):

@@ -71,6 +71,18 @@ def test_r1_a_store_is_told_which_token_was_refused_and_not_which_is_due(server,
     assert [rejected for _, rejected in store.asked] == [None, refused]
 
 
+def test_r3_a_stored_token_that_is_refused_too_is_replaced_at_once(server, make_auth):
+    store = Forgetful()
+    auth, other = make_auth(store=store), make_auth(store=store)
+    auth.authorize()
+    store.tokens.clear()
+    other.authorize()  # has renewed, just before all were revoked
+    server.revoke_all()
+    assert requests.get(server.api_url, auth=auth).status_code == 401
+    assert requests.get(server.api_url, auth=auth).ok
+    assert len(server.token_requests) == 3
+
+
 def test_l5_after_signing_out_nothing_is_rejected(server, make_auth, shelf):
     auth = make_auth(store=shelf)
     token = auth.get_token()

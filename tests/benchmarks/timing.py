@@ -12,7 +12,9 @@ Spread = dict[str, float]
 
 def spread(values: Sequence[float]) -> Spread:
     """The median and the quartiles."""
-    low, _, high = quantiles(values, n=4) if len(values) > 1 else (values[0],) * 3
+    low, _, high = (
+        quantiles(values, n=4, method="inclusive") if len(values) > 1 else (values[0],) * 3
+    )
     return {"median": median(values), "low": low, "high": high}
 
 
