@@ -107,11 +107,6 @@ class TokenManager:
         entry = self._entries.get(request)
         return entry.token if entry is not None else None
 
-    def refused(self, request: TokenRequest = TokenRequest()) -> Token | None:
-        """The token that was refused, until there is another."""
-        entry = self._entries.get(request)
-        return entry.refused if entry is not None else None
-
     def is_usable(self, token: Token) -> bool:
         """Is more than the leeway left of it?"""
         return token.seconds_left() > self.leeway

@@ -76,12 +76,11 @@ class StoredFetch:
             fetched.append(self._endpoint(request, auth))
             return fetched[0]
 
-        refused = self.manager.refused(request)
+        entry = self.manager.entry(request)
         forget = getattr(self._store, "forget", None)
-        if refused is not None and forget is not None:
-            forget(key, refused)
-        rejected = refused or self.manager.held(request)
-        token = self._store.get_or_fetch(key, fetch, rejected)
+        if entry.refused is not None and forget is not None:
+            forget(key, entry.refused)
+        token = self._store.get_or_fetch(key, fetch, entry.refused or entry.token)
         if not fetched and not self.manager.is_usable(token):
             # Enough is left of it for others, whose leeway is smaller.
             token = self._store.get_or_fetch(key, fetch, token)
