@@ -627,15 +627,22 @@ def test_c2_a_search_that_is_stuck_is_given_up_for_another(site):
     release = threading.Event()
 
     def drip():
-        yield b"HTTP/1.1 200 OK\r\n"
-        release.wait(PATIENCE)
+        yield b"HTTP/1.1 200 OK\r\nX-Slow: "
+        while not release.wait(0.05):
+            yield b"x"
 
     site.scripts.append(drip())
     auth = ClientCredentialsAuth.from_issuer(site.url, "me", "a-secret", deadline=2.0)
     with pytest.raises(TokenTimeout):
         auth.authorize()
+    stuck = [thread for thread in threading.enumerate() if thread.name == "clientcreds-requests"]
     assert auth.authorize().authorized
     release.set()
+    for thread in stuck:
+        thread.join(PATIENCE)
+    auth.signout()
+    assert auth.authorize().authorized  # what came too late has changed nothing
+    assert site.paths().count(RFC_8414) == 2
 
 
 def test_methods_that_cannot_be_used_are_not_remembered(site):

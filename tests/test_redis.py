@@ -381,19 +381,41 @@ def test_a_failure_that_a_peer_of_another_version_sealed_is_a_miss(
     assert make_store().get_or_fetch(KEY, issuer, None) is issuer.tokens[0]
 
 
-def test_a_lease_whose_holder_cannot_look_again_is_given_back(make_store, client, issuer):
-    store = make_store()
-    looks = []
+@pytest.fixture
+def interrupted(make_store):
+    """Makes a store that does something else before its second look."""
 
-    class Fails(redis.Redis):
-        def pipeline(self, *arguments, **options):
-            looks.append(1)
-            if len(looks) == 2:
-                raise redis.ConnectionError("lost")
-            return super().pipeline(*arguments, **options)
+    def make(before):
+        store, looks = make_store(), []
 
-    store._client = Fails(connection_pool=store._client.connection_pool)
-    assert store.get_or_fetch(KEY, issuer, None) is issuer.tokens[0]
+        class Interrupted(redis.Redis):
+            def pipeline(self, *arguments, **options):
+                looks.append(1)
+                if len(looks) == 2:
+                    before()
+                return super().pipeline(*arguments, **options)
+
+        store._client = Interrupted(connection_pool=store._client.connection_pool)
+        return store
+
+    return make
+
+
+def test_a_lease_whose_holder_cannot_look_again_is_given_back(interrupted, client, issuer):
+    def lose():
+        raise redis.ConnectionError("lost")
+
+    assert interrupted(lose).get_or_fetch(KEY, issuer, None) is issuer.tokens[0]
+    assert not client.exists(SEAL.lock)
+
+
+def test_a_token_that_comes_between_the_look_and_the_lease_is_taken(
+    interrupted, make_store, client, issuer
+):
+    token = make_store().get_or_fetch(KEY, issuer, None)
+    value = client.getdel(SEAL.token)
+    store = interrupted(lambda: client.set(SEAL.token, value, px=3_000_000))
+    assert store.get_or_fetch(KEY, no_request, None) == token
     assert not client.exists(SEAL.lock)
 
 
