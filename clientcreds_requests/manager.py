@@ -125,11 +125,12 @@ class TokenManager:
     def _obtain(self, request: TokenRequest, insist: bool) -> Token:
         if self._lock._is_owned():  # type: ignore[attr-defined]
             return self._fetch(request)  # what breaks in cannot wait for what it interrupts
-        give_up = time.monotonic() + self.deadline
         entry = self.entry(request)
         fetch = functools.partial(self._fetch, request)
+        mine = Flight()
+        # Whoever launches a flight gives up at the very moment at which it is overdue for all.
+        give_up = mine.started + self.deadline
         while True:
-            mine = Flight()
             try:
                 token, flight = self._board(entry, insist, mine)
                 if flight is mine:
@@ -164,6 +165,7 @@ class TokenManager:
                 raise _own(outcome) from outcome
             if flight is mine and outcome is not None and not isinstance(outcome, NotFlown):
                 raise outcome  # an interrupt, meant for this caller; the others ask again
+            mine = Flight()
 
     def _board(
         self, entry: Entry, insist: bool, mine: Flight
