@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -47,14 +48,16 @@ def call_steadily(
 ) -> list[Call]:
     """Each thread calls once in a period; when a call takes longer, the next one follows at once.
 
-    :param events: moments on the monotonic clock, and what is to be done then.
+    :param events: moments on the monotonic clock, and what is to be done then. However late that
+        was, each thread calls once more after it.
     """
     calls: list[Call] = []
     start = time.monotonic()
+    end = math.inf
 
     def work(number: int) -> None:
         due = start + period * number / threads
-        while due < start + seconds:
+        while due < end:
             time.sleep(max(0.0, due - time.monotonic()))
             calls.append(call(get))
             due = max(due + period, time.monotonic())
@@ -65,6 +68,7 @@ def call_steadily(
     for moment, act in events:
         time.sleep(max(0.0, moment - time.monotonic()))
         act()
+    end = max(start + seconds, time.monotonic() + period)
     for worker in workers:
         worker.join()
     return calls
