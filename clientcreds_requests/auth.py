@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 import time
 import warnings
@@ -19,7 +18,6 @@ from .discovery import Issuer
 from .environment import by_environment
 from .issuer_endpoint import IssuerEndpoint, by_issuer
 from .manager import TokenManager
-from .options import AuthOwnOptions
 from .origins import AllowedOrigins, without_query
 from .proofs import ProofKey, Prover
 from .replay import Replay
@@ -31,6 +29,8 @@ from .views import TokenView
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
     from urllib3 import Retry
+
+    from .options import AuthOwnOptions
 
 _BROWSER_WARNING = (
     "auth.clientCredentials: You should NEVER use this in a browser environment. You will expose "
@@ -276,7 +276,7 @@ class ClientCredentialsAuth(TokenView, AuthBase):
         """
         sibling = object.__new__(type(self))
         sibling.__dict__.update(self.__dict__)
-        sibling._request = dataclasses.replace(self._request, **changes)
+        sibling._request = self._request._with(**changes)
         sibling._entry = self.manager.entry(sibling._request)
         sibling._hook = sibling._initialized = None
         return sibling

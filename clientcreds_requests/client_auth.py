@@ -10,14 +10,14 @@ import base64
 import hashlib
 import hmac
 import json
-import secrets
+import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 from urllib.parse import quote
 
 from .arguments import Cert, check_certificate, text
+from .values import Value
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -40,8 +40,7 @@ class ClientAuth(Protocol):
         """Add what proves the client's identity."""
 
 
-@dataclass(frozen=True)
-class ClientSecretAuth:
+class ClientSecretAuth(Value):
     """What the methods with a client secret share.
 
     :param client_secret: the secret, or a callable that returns it. The callable is asked for
@@ -50,11 +49,14 @@ class ClientSecretAuth:
     :raises ValueError: when it is empty or has control characters, such as a file's newline.
     """
 
-    client_secret: str | Callable[[], str] = field(repr=False)
+    client_secret: str | Callable[[], str]
 
-    def __post_init__(self) -> None:
-        if not callable(self.client_secret):
-            check_secret("client_secret", self.client_secret)
+    _secret = frozenset({"client_secret"})
+
+    def __init__(self, client_secret: str | Callable[[], str]) -> None:
+        if not callable(client_secret):
+            check_secret("client_secret", client_secret)
+        self._set(client_secret=client_secret)
 
     def __getstate__(self) -> dict[str, Any]:
         if not callable(self.client_secret):
@@ -70,7 +72,7 @@ class ClientSecretAuth:
             return self
         secret = self.client_secret()
         check_secret("what the client_secret callable returned", secret)
-        return replace(self, client_secret=secret)
+        return self._with(client_secret=secret)
 
     def secret(self) -> str:
         """The secret of this moment."""
@@ -104,7 +106,6 @@ class ClientSecretPost(ClientSecretAuth):
         params["client_secret"] = self.secret()
 
 
-@dataclass(frozen=True)
 class ClientSecretBasic(ClientSecretAuth):
     """``client_secret_basic``: id and secret in the Authorization header (RFC 6749 §2.3.1).
 
@@ -113,7 +114,11 @@ class ClientSecretBasic(ClientSecretAuth):
         servers that do not decode; the id can have no colon then.
     """
 
-    encode: bool = True
+    encode: bool
+
+    def __init__(self, client_secret: str | Callable[[], str], encode: bool = True) -> None:
+        super().__init__(client_secret)
+        self._set(encode=encode)
 
     def __call__(self, client_id: str, params: dict[str, Any], headers: dict[str, str], /) -> None:
         """Complete the token request."""
@@ -127,8 +132,7 @@ class ClientSecretBasic(ClientSecretAuth):
         headers["Authorization"] = f"Basic {base64.b64encode(credentials).decode()}"
 
 
-@dataclass(frozen=True)
-class ClientAssertion:
+class ClientAssertion(Value):
     """A signed statement of the client about itself (RFC 7521 §4.2, RFC 7523 §2.2).
 
     :param sign: returns the assertion for the claims it is given: ``iss``, ``sub``, ``aud``,
@@ -139,20 +143,21 @@ class ClientAssertion:
         like to see there.
     """
 
-    sign: Callable[[Mapping[str, Any]], str] = field(repr=False)
+    sign: Callable[[Mapping[str, Any]], str]
     audience: str
 
-    def __post_init__(self) -> None:
-        if not callable(self.sign):
+    _secret = frozenset({"sign"})
+
+    def __init__(self, sign: Callable[[Mapping[str, Any]], str], audience: str) -> None:
+        if not callable(sign):
             raise TypeError("sign must be a callable that turns claims into an assertion")
-        text("audience (the issuer identifier)", self.audience)
+        self._set(sign=sign, audience=text("audience (the issuer identifier)", audience))
 
     def __call__(self, client_id: str, params: dict[str, Any], headers: dict[str, str], /) -> None:
         """Complete the token request."""
         _add_assertion(params, client_id, self.sign(_claims(client_id, self.audience)))
 
 
-@dataclass(frozen=True)
 class ClientSecretJWT(ClientSecretAuth):
     """``client_secret_jwt``: an assertion authenticated with the secret (HS256; RFC 7523 §2.2).
 
@@ -163,9 +168,9 @@ class ClientSecretJWT(ClientSecretAuth):
 
     audience: str
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        text("audience (the issuer identifier)", self.audience)
+    def __init__(self, client_secret: str | Callable[[], str], audience: str) -> None:
+        super().__init__(client_secret)
+        self._set(audience=text("audience (the issuer identifier)", audience))
 
     def __call__(self, client_id: str, params: dict[str, Any], headers: dict[str, str], /) -> None:
         """Complete the token request."""
@@ -178,8 +183,7 @@ class ClientSecretJWT(ClientSecretAuth):
         _add_assertion(params, client_id, b".".join((signed, _base64url(mac))).decode())
 
 
-@dataclass(frozen=True)
-class TLSClientAuth:
+class TLSClientAuth(Value):
     """``tls_client_auth``: the client certificate of the connection speaks (RFC 8705 §2).
 
     The same for ``self_signed_tls_client_auth``. A token got this way may be bound to the
@@ -191,11 +195,12 @@ class TLSClientAuth:
     :raises TypeError, ValueError: when there is no certificate with its key in clear.
     """
 
-    cert: Cert = None
+    cert: Cert
 
-    def __post_init__(self) -> None:
-        if self.cert is not None:
-            check_certificate(self.cert)
+    def __init__(self, cert: Cert = None) -> None:
+        if cert is not None:
+            check_certificate(cert)
+        self._set(cert=cert)
 
     def __call__(self, client_id: str, params: dict[str, Any], headers: dict[str, str], /) -> None:
         """Complete the token request."""
@@ -208,7 +213,7 @@ def _claims(client_id: str, audience: str) -> dict[str, Any]:
         "iss": client_id,
         "sub": client_id,
         "aud": audience,
-        "jti": secrets.token_urlsafe(16),
+        "jti": _base64url(os.urandom(16)).decode(),
         "iat": now,
         "exp": now + 60,
     }

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -20,13 +19,13 @@ from .origins import origin, prepare_url, require_secure
 from .redaction import Redactor
 from .token_response import json_object
 from .transport import FIELDS, send
+from .values import Value
 
 #: How many redirects are followed, all within the issuer's origin.
 MAX_REDIRECTS = 3
 
 
-@dataclass(frozen=True)
-class Issuer:
+class Issuer(Value):
     """An authorization server, known by its issuer identifier alone.
 
     :param identifier: a URL, exactly as the server writes it.
@@ -35,13 +34,14 @@ class Issuer:
     """
 
     identifier: str
-    advertised_auth: bool = False
+    advertised_auth: bool
 
-    def __post_init__(self) -> None:
-        prepare_url("issuer", self.identifier)
-        if "?" in self.identifier:
+    def __init__(self, identifier: str, advertised_auth: bool = False) -> None:
+        self._set(identifier=identifier, advertised_auth=advertised_auth)
+        prepare_url("issuer", identifier)
+        if "?" in identifier:
             raise ValueError("issuer may not have a query (RFC 8414 §2)")
-        if "/.well-known/" in self.identifier:
+        if "/.well-known/" in identifier:
             raise ValueError("issuer must be the issuer's URL alone, without /.well-known/...")
 
     @property
@@ -56,8 +56,7 @@ class Issuer:
         )
 
 
-@dataclass(frozen=True)
-class Metadata:
+class Metadata(Value):
     """What an authorization server says of itself (RFC 8414 §2), as far as this grant goes.
 
     :param issuer: its identifier.
@@ -70,7 +69,7 @@ class Metadata:
     issuer: str
     token_endpoint: str
     client_auth_methods: tuple[str, ...]
-    mtls_token_endpoint: str | None = None
+    mtls_token_endpoint: str | None
 
 
 def discover(
@@ -103,7 +102,7 @@ def discover(
     return found
 
 
-class Ways(NamedTuple):
+class Ways(Value):
     """How metadata are asked for.
 
     :param session: whose TLS, proxy and adapter settings are used.

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .client_auth import check_secret
 from .issuer_endpoint import by_issuer
+from .values import Value
 
 # In bytes: what is larger is no secret, and is not read whole.
 _LONGEST_SECRET = 64 * 1024
 
 
-@dataclass(frozen=True)
-class SecretFile:
+class SecretFile(Value):
     """A client secret in a file, as Docker and Kubernetes mount it.
 
     Used as ``client_secret`` it is read anew for every token request, so that rotation needs no

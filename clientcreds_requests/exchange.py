@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlencode
@@ -27,7 +26,6 @@ from .transport import FIELDS, send
 _CONTENT_TYPES = {"json": "application/json", "form": "application/x-www-form-urlencoded"}
 
 
-@dataclass(eq=False, repr=False)  # a header field may be secret
 class Exchange:
     """How the token requests of one client travel.
 
@@ -40,13 +38,23 @@ class Exchange:
     :param prover: puts a DPoP proof on every attempt; None for bearer tokens.
     """
 
-    url: str
-    client_id: str
-    extra_headers: Mapping[str, str | Callable[[], str]]
-    timeout: tuple[float, float]
-    retries: int | Retry
-    session: requests.Session | None
-    prover: Prover | None
+    def __init__(
+        self,
+        url: str,
+        client_id: str,
+        extra_headers: Mapping[str, str | Callable[[], str]],
+        timeout: tuple[float, float],
+        retries: int | Retry,
+        session: requests.Session | None,
+        prover: Prover | None,
+    ) -> None:
+        self.url = url
+        self.client_id = client_id
+        self.extra_headers = extra_headers
+        self.timeout = timeout
+        self.retries = retries
+        self.session = session
+        self.prover = prover
 
     def post(
         self,

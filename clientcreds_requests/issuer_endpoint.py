@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from typing import Any, NamedTuple
+from typing import Any
 
 from .client_auth import (
     ClientAuth,
@@ -27,6 +27,7 @@ from .origins import without_query
 from .redaction import Redactor
 from .token_endpoint import TokenEndpoint
 from .tokens import Token, TokenRequest
+from .values import Value
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ logger = logging.getLogger(__name__)
 METADATA_LIFETIME, METADATA_PAUSE = 24 * 3600.0, 300.0
 
 
-class _Found(NamedTuple):
+class _Found(Value):
     """What the metadata says, as far as this client goes."""
 
     metadata: Metadata
@@ -43,7 +44,7 @@ class _Found(NamedTuple):
     method: str | None
 
 
-class _Search(NamedTuple):
+class _Search(Value):
     """One search for the metadata; it is given up, wherever it is stuck, when its time is over."""
 
     outcome: Future[_Found | TokenError]

@@ -106,7 +106,7 @@ def token_of(members: dict[str, Any], ttl: float) -> Token:
     token = Token(**members)
     if token.expires_at is not None:
         until = min(token.expires_monotonic, time.monotonic() + ttl)
-        object.__setattr__(token, "expires_monotonic", until)
+        token._set(expires_monotonic=until)
     return token
 
 

@@ -16,11 +16,12 @@ from .client_auth import TLSClientAuth
 from .discovery import Issuer
 from .environment import by_environment
 from .issuer_endpoint import by_issuer
-from .options import AuthOptions, SessionOptions
 from .origins import origin, prepare_url, without_query
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
+
+    from .options import AuthOptions, SessionOptions
 
 
 class ClientCredentialsSession(requests.Session):

@@ -85,7 +85,7 @@ class StoredFetch:
             # Enough is left of it for others, whose leeway is smaller.
             token = self._store.get_or_fetch(key, fetch, token)
         if not fetched:
-            object.__setattr__(token, "stored", True)
+            token._set(stored=True)
         return token
 
 

@@ -7,19 +7,19 @@ import math
 import re
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit
 
 from .arguments import strings, text
+from .values import Value
 
 #: Longer lifetimes, in seconds, are taken for this one: they are milliseconds, or a mistake.
 MAX_LIFETIME = 366 * 24 * 3600.0
 
-_SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749 Appendix A.4
-_VISIBLE = re.compile(r"[\x21-\x7e]+")
-_NUMBER = re.compile(r"\s*[+-]?[0-9]{1,300}(\.[0-9]*)?\s*")
+_SCOPE_TOKEN = r"[\x21\x23-\x5b\x5d-\x7e]+"  # RFC 6749 Appendix A.4
+_VISIBLE = r"[\x21-\x7e]+"
+_NUMBER = r"\s*[+-]?[0-9]{1,300}(\.[0-9]*)?\s*"
 
 # "BearerToken" is Apigee's, "Application Access Token" is eBay's.
 _BEARER = frozenset({"", "bearer", "bearertoken", "application access token"})
@@ -41,8 +41,7 @@ RESERVED_PARAMS = frozenset(
 )
 
 
-@dataclass(frozen=True, init=False)
-class TokenRequest:
+class TokenRequest(Value):
     """What is asked for: a frozen value, and the key under which its token is kept.
 
     :param scope: space-separated (RFC 6749 §3.3), or an iterable of scopes.
@@ -53,10 +52,10 @@ class TokenRequest:
     :raises ValueError: for a malformed scope or URI, or a parameter that has its own argument.
     """
 
-    scope: str | None = None
-    resources: tuple[str, ...] = ()
-    audience: str | None = None
-    extra_params: tuple[tuple[str, str], ...] = ()
+    scope: str | None
+    resources: tuple[str, ...]
+    audience: str | None
+    extra_params: tuple[tuple[str, str], ...]
 
     def __init__(
         self,
@@ -65,20 +64,21 @@ class TokenRequest:
         audience: str | None = None,
         extra_params: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
     ) -> None:
-        object.__setattr__(self, "scope", _scope(scope))
-        object.__setattr__(self, "resources", _resources(resources))
-        object.__setattr__(self, "audience", _audience(audience))
-        object.__setattr__(self, "extra_params", _extra_params(extra_params))
-        values = (self.scope, self.resources, self.audience, self.extra_params)
-        object.__setattr__(self, "_hash", hash(values))
+        self._set(
+            scope=_scope(scope),
+            resources=_resources(resources),
+            audience=_audience(audience),
+            extra_params=_extra_params(extra_params),
+        )
+        self._set(_hash=super().__hash__())
 
-    # Every API call looks a token up by its request: the hash is reckoned once.
+    # Every lookup of a token needs the hash: it is reckoned once.
     def __hash__(self) -> int:
-        return self._hash  # type: ignore[attr-defined, no-any-return]
+        return self.__dict__["_hash"]  # type: ignore[no-any-return]
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Hashes of strings differ from process to process.
-        return TokenRequest, (self.scope, self.resources, self.audience, self.extra_params)
+        return TokenRequest, tuple(self._fields().values())
 
     def params(self) -> dict[str, Any]:
         """The parameters of the token request; whatever is empty is left out."""
@@ -97,7 +97,7 @@ def _scope(scope: str | Iterable[str] | None) -> str | None:
     scopes = strings("scope", [scope] if isinstance(scope, str) else scope)
     tokens = [token for text in scopes for token in text.split(" ") if token]
     for token in tokens:
-        if not _SCOPE_TOKEN.fullmatch(token):
+        if not re.fullmatch(_SCOPE_TOKEN, token):
             raise ValueError(
                 f"scope {token!r} has characters that RFC 6749 §3.3 forbids; "
                 "pass visible ASCII without quotes and backslashes, separated by single spaces"
@@ -113,7 +113,7 @@ def _resources(resources: Iterable[str] | None) -> tuple[str, ...]:
     uris = tuple(strings("resources", resources))
     for uri in uris:
         try:
-            absolute = bool(urlsplit(uri).scheme) and _VISIBLE.fullmatch(uri) is not None
+            absolute = bool(urlsplit(uri).scheme) and re.fullmatch(_VISIBLE, uri) is not None
         except ValueError:
             absolute = False
         if not absolute or "#" in uri:
@@ -141,7 +141,7 @@ def _extra_params(
     return tuple(sorted((name, value) for name, value in params.items() if value))
 
 
-class Moment(NamedTuple):
+class Moment(Value):
     """A moment on the wall clock (seconds since the epoch) and on the monotonic clock."""
 
     wall: float
@@ -153,8 +153,7 @@ class Moment(NamedTuple):
         return cls(time.time(), time.monotonic())
 
 
-@dataclass(frozen=True)
-class Token:
+class Token(Value):
     """An access token and what was said of it (RFC 6749 §5.1).
 
     :param access_token: visible ASCII characters; never in ``repr``.
@@ -166,26 +165,46 @@ class Token:
     :raises ValueError: when the token could not stand in a header.
     """
 
-    access_token: str = field(repr=False)
-    expires_at: float | None = None
-    scope: str | None = None
-    token_type: str = "Bearer"
-    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
-    authorization: str = field(default="", repr=False)
+    access_token: str
+    expires_at: float | None
+    scope: str | None
+    token_type: str
+    extra: Mapping[str, Any]
+    authorization: str
     # The same expiry on the monotonic clock. The wall clock may be set back, the monotonic one
     # stands still while a machine sleeps: whichever says "expired" first is believed.
-    expires_monotonic: float = field(init=False, repr=False, compare=False)
+    expires_monotonic: float
     # Is it from a store, where it may have lain for a while?
-    stored: bool = field(default=False, init=False, repr=False, compare=False)
+    stored: bool
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.access_token, str) or not _VISIBLE.fullmatch(self.access_token):
+    __match_args__ = ("access_token", "expires_at", "scope", "token_type", "extra", "authorization")
+    _secret = frozenset({"access_token", "extra", "authorization"})
+
+    def __init__(
+        self,
+        access_token: str,
+        expires_at: float | None = None,
+        scope: str | None = None,
+        token_type: str = "Bearer",
+        extra: Mapping[str, Any] | None = None,
+        authorization: str = "",
+    ) -> None:
+        if not isinstance(access_token, str) or not re.fullmatch(_VISIBLE, access_token):
             raise ValueError("the access token is not a string of visible ASCII characters")
-        left = math.inf if self.expires_at is None else self.expires_at - time.time()
-        object.__setattr__(self, "expires_monotonic", time.monotonic() + left)
-        object.__setattr__(self, "extra", MappingProxyType(dict(self.extra)))
-        if not self.authorization:
-            object.__setattr__(self, "authorization", f"{self.token_type} {self.access_token}")
+        left = math.inf if expires_at is None else expires_at - time.time()
+        self._set(
+            access_token=access_token,
+            expires_at=expires_at,
+            scope=scope,
+            token_type=token_type,
+            extra=MappingProxyType(dict(extra or {})),
+            authorization=authorization or f"{token_type} {access_token}",
+            expires_monotonic=time.monotonic() + left,
+            stored=False,
+        )
+
+    def __hash__(self) -> int:
+        return hash(self.authorization)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A proxy cannot be pickled, and a monotonic clock means nothing on another machine.
@@ -214,7 +233,7 @@ class Token:
             extra={name: value for name, value in members.items() if name not in _NOT_EXTRA},
         )
         if lifetime is not None:
-            object.__setattr__(token, "expires_monotonic", sent_at.monotonic + lifetime)
+            token._set(expires_monotonic=sent_at.monotonic + lifetime)
         return token
 
     @property
@@ -247,7 +266,7 @@ def _token_type(given: object, bound: bool) -> str:
 
 def _lifetime(expires_in: object) -> float | None:
     """Seconds; None when the server did not say, or nothing that can be used."""
-    if isinstance(expires_in, str) and _NUMBER.fullmatch(expires_in):
+    if isinstance(expires_in, str) and re.fullmatch(_NUMBER, expires_in):
         expires_in = float(expires_in)
     if isinstance(expires_in, bool) or not isinstance(expires_in, (int, float)):
         return None
