@@ -94,6 +94,14 @@ class Flight:
         return self.future.result() if error is None else error
 
 
+def own_copy(error: TokenError) -> TokenError:
+    """An exception of the caller's own: one raised by many threads would mix their tracebacks."""
+    own = type(error).__new__(type(error))
+    TokenError.__init__(own, str(error))  # whatever a subclass asks for
+    own.__dict__.update(error.__dict__)
+    return own
+
+
 def _outcome(fetch: Callable[[], Token]) -> Token | BaseException:
     try:
         return fetch()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import math
-import random
 import threading
 import time
 from collections.abc import Callable
@@ -14,8 +12,9 @@ from concurrent.futures import Future
 from .arguments import seconds
 from .entries import Entry
 from .exceptions import TokenError, TokenTimeout
-from .flights import Flight, NotFlown
+from .flights import Flight, NotFlown, own_copy
 from .forks import reset_in_child
+from .renewal import margin
 from .tokens import Token, TokenRequest
 
 logger = logging.getLogger(__name__)
@@ -147,7 +146,7 @@ class TokenManager:
                 return token
             if isinstance(flight, TokenError):
                 if flight.error != "invalid_client" or self._credentials_changed is None:
-                    raise _own(flight) from flight
+                    raise own_copy(flight) from flight
                 fetch = functools.partial(self._fetch_if_changed, request, flight)
                 insist = True
                 continue
@@ -162,7 +161,7 @@ class TokenManager:
                 if held is not None:
                     return held
             if isinstance(outcome, TokenError):
-                raise _own(outcome) from outcome
+                raise own_copy(outcome) from outcome
             if flight is mine and outcome is not None and not isinstance(outcome, NotFlown):
                 raise outcome  # an interrupt, meant for this caller; the others ask again
             mine = Flight()
@@ -196,7 +195,7 @@ class TokenManager:
         """Ask with other credentials than those that were refused, if there are any."""
         if self._credentials_changed is not None and self._credentials_changed():
             return self._fetch(request)
-        raise _own(error) from error
+        raise own_copy(error) from error
 
     def _await(self, entry: Entry, flight: Flight, give_up: float) -> Token | BaseException | None:
         """The outcome of a flight; None when a token that is held would run out over it."""
@@ -240,28 +239,13 @@ class TokenManager:
         if isinstance(outcome, Token):
             # One from a store may be older than the refusal: it does not stay for ten seconds.
             replaces = flight.replaces and not outcome.stored
-            entry.keep(outcome, self._margin(outcome), replaces=replaces)
+            entry.keep(outcome, margin(outcome, self.leeway, self.renew_ahead), replaces=replaces)
             return
         # What is merely said again is no further failure.
         said_again = entry.error is not None and outcome.__cause__ is entry.error
         if isinstance(outcome, TokenError) and not said_again:
             entry.note_failure(outcome)
         entry.stay_fresh(self.leeway, entry.paused_until)
-
-    def _margin(self, token: Token) -> float:
-        """Seconds before its expiry from which a token is due."""
-        left = token.seconds_left()
-        usable = left - self.leeway
-        ahead = min(300.0, left / 4) if self.renew_ahead is None else self.renew_ahead
-        if self.renew_ahead is None and ahead <= self.leeway:
-            # A quarter that lies inside the leeway would come too late to spare anyone the wait.
-            ahead = self.leeway + usable / 4
-        if usable <= 0 or usable == math.inf or ahead <= self.leeway:
-            return self.leeway
-        # A token that is due from its first moment on would be renewed without end.
-        ahead = min(ahead, left - usable / 10)
-        # A little later at random, so that a fleet which started together drifts apart.
-        return ahead - (ahead - self.leeway) * random.uniform(0, 0.2)
 
     def _warn_if_brief(self, token: Token) -> None:
         if not self.is_usable(token) and not self._warned:
@@ -278,12 +262,4 @@ class TokenManager:
         for entry in self._entries.values():
             entry.flight = None
             if entry.token is not None:
-                entry.stay_fresh(self._margin(entry.token))
-
-
-def _own(error: TokenError) -> TokenError:
-    """An exception of the caller's own: one raised by many threads would mix their tracebacks."""
-    own = type(error).__new__(type(error))
-    TokenError.__init__(own, str(error))  # whatever a subclass asks for
-    own.__dict__.update(error.__dict__)
-    return own
+                entry.stay_fresh(margin(entry.token, self.leeway, self.renew_ahead))
