@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import random
 import re
 import ssl
@@ -18,7 +19,11 @@ from urllib3.exceptions import MaxRetryError
 from urllib3.response import BaseHTTPResponse
 
 from .bodies import read_body
+from .events import log
+from .origins import without_query
 from .tokens import Moment
+
+logger = logging.getLogger(__name__)
 
 #: Statuses after which the same token request may succeed a moment later.
 RETRY_STATUSES = frozenset({429, 500, 502, 503, 504})
@@ -132,6 +137,7 @@ class RetryAdapter(BaseAdapter):
         self, adapter: BaseAdapter, request: RetriedRequest, timeout: Any, settings: dict[str, Any]
     ) -> requests.Response:
         policy = self.max_retries
+        attempt = 1
         while True:
             bounded = _within(timeout, request.until)
             try:
@@ -141,13 +147,17 @@ class RetryAdapter(BaseAdapter):
                 following = _after_error(policy, error)
                 if following is None or not _pause(following, None, request.until):
                     raise
+                reason = type(root_cause(error)).__name__
             else:
                 if response.status_code not in self._statuses - request.final:
                     return response
                 following = _after_answer(policy, response)
                 if following is None or not _pause(following, response, request.until):
                     return response
-            policy = following
+                reason = f"status {response.status_code}"
+            endpoint = without_query(request.url or "")
+            log(logger, "attempt_failed", endpoint=endpoint, attempt=attempt, reason=reason)
+            policy, attempt = following, attempt + 1
             request.renew()
 
 

@@ -97,8 +97,11 @@ class Entry:
         self.token, self.fresh, self.refused = None, _NONE_FRESH, self.token
         return True
 
-    def note_failure(self, error: TokenError) -> None:
-        """Leave the endpoint alone for a while: as it asked, and from the second failure on."""
+    def note_failure(self, error: TokenError) -> float:
+        """Leave the endpoint alone for a while: as it asked, and from the second failure on.
+
+        :return: for how many seconds.
+        """
         self.error = error
         self.failures += 1
         pause = min(error.retry_after or 0.0, LONGEST_RETRY_AFTER)
@@ -107,3 +110,4 @@ class Entry:
             grown = FIRST_PAUSE * 2 ** min(self.failures - 2, 10) * random.uniform(1, 1.5)
             pause = max(pause, min(grown, LONGEST_PAUSE))
         self.paused_until = time.monotonic() + pause
+        return pause

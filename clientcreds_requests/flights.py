@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 
 from .exceptions import TokenError
-from .tokens import Token
+from .tokens import Token, TokenRequest
 
 
 class NotFlown(Exception):
@@ -23,17 +23,31 @@ class Flight:
 
     A thread of its own sees to it that no caller waits longer than it wants to, whatever the
     network does, and that an interrupted caller strands nobody.
+
+    :param request: what is asked for.
     """
 
-    __slots__ = ("_owner", "_worker", "future", "landed", "replaces", "started")
+    __slots__ = (
+        "_owner",
+        "_worker",
+        "after",
+        "future",
+        "landed",
+        "replaces",
+        "request",
+        "started",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, request: TokenRequest) -> None:
+        self.request = request
         self.future: Future[Token] = Future()
         self.future.set_running_or_notify_cancel()  # whoever holds it cannot cancel it
         #: Has the outcome been taken note of? Guarded by the manager's lock.
         self.landed = False
         #: Is it made because a token was refused?
         self.replaces = False
+        #: The failure that came before it, if there was one.
+        self.after: TokenError | None = None
         self.started = time.monotonic()
         self._owner = threading.get_ident()
         self._worker: threading.Thread | None = None
@@ -48,6 +62,10 @@ class Flight:
     def waits_for_this_thread(self) -> bool:
         """Has this very thread been broken into before it could launch it?"""
         return self._owner == threading.get_ident() and not self.launched
+
+    def says_again(self, outcome: Token | BaseException) -> bool:
+        """Is an outcome no failure of its own, but that before it, said again?"""
+        return isinstance(outcome, TokenError) and outcome.__cause__ is self.after is not None
 
     def launch(
         self,

@@ -20,10 +20,10 @@ from .client_auth import (
     TLSClientAuth,
 )
 from .discovery import Issuer, Metadata, Ways, find
+from .events import log
 from .exceptions import TokenError, TokenTimeout
 from .exchange import certificate
 from .forks import reset_in_child
-from .origins import without_query
 from .redaction import Redactor
 from .token_endpoint import TokenEndpoint
 from .tokens import Token, TokenRequest
@@ -92,6 +92,9 @@ class IssuerEndpoint(TokenEndpoint):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._begin_anew()
+
+    def _asked(self) -> str:
+        return super()._asked() if self._found is None else self._found.endpoint._asked()
 
     def _ask_as(self, auth: ClientAuth, request: TokenRequest, until: float) -> Token | TokenError:
         found = self._find(until)
@@ -165,8 +168,13 @@ class IssuerEndpoint(TokenEndpoint):
         metadata = find(self._issuer, ways, until)
         outcome = metadata if isinstance(metadata, TokenError) else self._made_of(metadata)
         if isinstance(outcome, TokenError) and self._found is not None:
-            known = without_query(self._found.endpoint.url)
-            logger.warning("%s; going on with %s", outcome, known)
+            log(
+                logger,
+                "metadata_failed",
+                failure=outcome,
+                endpoint=self._asked(),
+                client_id=self.client_id,
+            )
         return outcome
 
     def _made_of(self, metadata: Metadata) -> _Found | TokenError:

@@ -11,6 +11,7 @@ from concurrent.futures import Future
 
 from .arguments import seconds
 from .entries import Entry
+from .events import log
 from .exceptions import TokenError, TokenTimeout
 from .flights import Flight, NotFlown, own_copy
 from .forks import reset_in_child
@@ -83,7 +84,7 @@ class TokenManager:
             entry = self._entries.get(request)
             forgotten = entry is not None and entry.forget(token)
         if forgotten:
-            logger.info("token %s was refused, and is forgotten", token.fingerprint)
+            log(logger, "token_refused", token=token, scope=request.scope)
         return forgotten
 
     def clear(self, request: TokenRequest | None = None) -> None:
@@ -92,9 +93,8 @@ class TokenManager:
         :param request: for which; None for all.
         """
         with self._lock:
-            for known, entry in self._entries.items():
-                if request is None or known == request:
-                    entry.reset()
+            for entry in self._known(request):
+                entry.reset()
 
     def entry(self, request: TokenRequest = TokenRequest()) -> Entry:
         """What is known for a request; the same object as long as the manager lives."""
@@ -121,12 +121,16 @@ class TokenManager:
         entry = self._entries.get(request)
         return entry.error if entry is not None else None
 
+    def _known(self, request: TokenRequest | None) -> list[Entry]:
+        entries = self._entries.items()
+        return [entry for known, entry in entries if request is None or known == request]
+
     def _obtain(self, request: TokenRequest, insist: bool) -> Token:
         if self._lock._is_owned():  # type: ignore[attr-defined]
             return self._fetch(request)  # what breaks in cannot wait for what it interrupts
         entry = self.entry(request)
         fetch = functools.partial(self._fetch, request)
-        mine = Flight()
+        mine = Flight(request)
         # Whoever launches a flight gives up at the very moment at which it is overdue for all.
         give_up = mine.started + self.deadline
         while True:
@@ -164,7 +168,7 @@ class TokenManager:
                 raise own_copy(outcome) from outcome
             if flight is mine and outcome is not None and not isinstance(outcome, NotFlown):
                 raise outcome  # an interrupt, meant for this caller; the others ask again
-            mine = Flight()
+            mine = Flight(request)
 
     def _board(
         self, entry: Entry, insist: bool, mine: Flight
@@ -186,6 +190,7 @@ class TokenManager:
             paused = time.monotonic() < entry.paused_until and (token is not None or not insist)
             if entry.flight is None and not paused:
                 mine.replaces = entry.refused is not None
+                mine.after = entry.error
                 entry.flight = mine
                 if token is not None:
                     entry.stay_fresh(self.leeway)
@@ -219,42 +224,41 @@ class TokenManager:
             if flight.landed:
                 return
             flight.landed = True
-            held = None
+            held, pause = None, 0.0
             if entry.flight is flight:  # or it was signed out, or given up before it was boarded
                 entry.flight = None
-                self._note(entry, flight, outcome)
+                pause = self._note(entry, flight, outcome)
                 held = entry.unexpired_token()
+        # Nobody waits for what a program does with its log records.
         if isinstance(outcome, Token):
-            self._warn_if_brief(outcome)
             flight.future.set_result(outcome)
+            self._warn_if_brief(flight, outcome)
             return
-        if held is not None and isinstance(outcome, TokenError):
-            left = held.seconds_left()
-            logger.warning(
-                "token %s serves %.0f s more; renewal: %s", held.fingerprint, left, outcome
-            )
         flight.future.set_exception(outcome)
+        if isinstance(outcome, TokenError):
+            tell = functools.partial(log, logger, failure=outcome, scope=flight.request.scope)
+            if held is not None:
+                tell("token_renewal_failed", token=held, seconds_left=held.seconds_left())
+            if pause > 0:
+                tell("endpoint_paused", pause=pause)
 
-    def _note(self, entry: Entry, flight: Flight, outcome: Token | BaseException) -> None:
+    def _note(self, entry: Entry, flight: Flight, outcome: Token | BaseException) -> float:
+        """Keep a token; or leave the endpoint alone, for as many seconds as are returned."""
         if isinstance(outcome, Token):
             # One from a store may be older than the refusal: it does not stay for ten seconds.
             replaces = flight.replaces and not outcome.stored
             entry.keep(outcome, margin(outcome, self.leeway, self.renew_ahead), replaces=replaces)
-            return
-        # What is merely said again is no further failure.
-        said_again = entry.error is not None and outcome.__cause__ is entry.error
-        if isinstance(outcome, TokenError) and not said_again:
-            entry.note_failure(outcome)
+            return 0.0
+        pause = 0.0
+        if isinstance(outcome, TokenError) and not flight.says_again(outcome):
+            pause = entry.note_failure(outcome)
         entry.stay_fresh(self.leeway, entry.paused_until)
+        return pause
 
-    def _warn_if_brief(self, token: Token) -> None:
+    def _warn_if_brief(self, flight: Flight, token: Token) -> None:
         if not self.is_usable(token) and not self._warned:
             self._warned = True
-            logger.warning(
-                "tokens live no longer than the leeway of %g s, so that each serves those alone "
-                "who waited for it; pass a smaller leeway",
-                self.leeway,
-            )
+            log(logger, "token_brief", leeway=self.leeway, scope=flight.request.scope)
 
     def _begin_anew(self) -> None:
         """In a forked child: the threads that hold the lock or land a flight are not here."""

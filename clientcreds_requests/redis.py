@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from .arguments import seconds, text
+from .events import log
 from .exceptions import TokenError
 from .redis_calls import Calls, NoAnswer, start
 from .tokens import Token
@@ -105,7 +106,7 @@ class RedisTokenStore:
         if isinstance(turn, TokenError):
             raise turn
         if isinstance(turn, Token):
-            logger.debug("token %s is from Redis", turn.fingerprint)
+            log(logger, "token_from_store", token=turn)
             return turn
         put: Callable[[], None] | None = None  # interrupted: there is nothing to tell
         try:
@@ -181,9 +182,7 @@ class RedisTokenStore:
     def _warn(self) -> None:
         if not self._warned:
             self._warned = True
-            logger.warning(
-                "Redis holds, under a name of ours, what none of us can have put there so"
-            )
+            log(logger, "store_tampered")
 
 
 def _end(found: Token | TokenError | Turn | None) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
+from .events import log
+
 logger = logging.getLogger("clientcreds_requests.redis")
 
 #: Seconds for which Redis is left alone after it has failed.
@@ -81,14 +83,14 @@ class Calls:
             raise self._failed(type(error).__name__)
         if self._down:
             self._down = False
-            logger.info("Redis answers again")
+            log(logger, "store_recovered")
         return answer.result()
 
     def _failed(self, reason: str) -> NoAnswer:
         self._rests_until = time.monotonic() + REST
         if not self._down:
             self._down = True
-            logger.warning("Redis fails (%s): token requests are not shared", reason)
+            log(logger, "store_failed", reason=reason)
         return NoAnswer()
 
 

@@ -13,6 +13,7 @@ from redis.exceptions import LockError, ResponseError
 from redis.lock import Lock
 
 from .entries import Entry
+from .events import log
 from .exceptions import TokenError
 from .sealing import LARGEST, Seal, failure_members, failure_of, token_members, token_of
 from .tokens import Token
@@ -144,7 +145,7 @@ class Records:
             return
         names = (seal.token, seal.news, seal.lock)
         self._client.eval(_PUT_TOKEN, 3, *names, value, int(1000 * life), turn.owner)
-        logger.debug("token %s is stored", token.fingerprint)
+        log(logger, "token_stored", token=token)
 
     def put_failure(self, error: TokenError, turn: Turn) -> None:
         """Let the others know of a failure."""

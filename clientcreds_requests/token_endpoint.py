@@ -15,6 +15,7 @@ from urllib3 import Retry
 
 from .arguments import ExtraHeaders, attempt_timeout, header_fields, retry_count, seconds, text
 from .client_auth import ClientAuth, ClientSecretAuth
+from .events import log
 from .exceptions import TokenError
 from .exchange import Exchange
 from .failures import CannotAsk, never_asked
@@ -119,10 +120,13 @@ class TokenEndpoint:
         :raises TokenError: when none is to be had; nothing else, whatever the endpoint does.
         """
         # An error is raised here, where no frame of its traceback holds a secret.
-        outcome = self._ask(request, time.monotonic() + self._deadline, auth)
+        began = time.monotonic()
+        outcome = self._ask(request, began + self._deadline, auth)
+        took = time.monotonic() - began
         if isinstance(outcome, TokenError):
+            self._log("token_request_failed", failure=outcome, scope=request.scope, seconds=took)
             raise outcome
-        logger.debug("got token %s from %s", outcome.fingerprint, without_query(self.url))
+        self._log("token_obtained", token=outcome, scope=request.scope, seconds=took)
         return outcome
 
     @property
@@ -176,6 +180,13 @@ class TokenEndpoint:
             return hmac.digest(secret, asked.encode(), hashlib.sha256)
         raise failure
 
+    def _asked(self) -> str:
+        """The endpoint that is asked, as logs name it."""
+        return without_query(self.url)
+
+    def _log(self, event: str, **fields: Any) -> None:
+        log(logger, event, endpoint=self._asked(), client_id=self.client_id, **fields)
+
     def _ask(
         self, request: TokenRequest, until: float, given: ClientAuth | None
     ) -> Token | TokenError:
@@ -210,6 +221,5 @@ class TokenEndpoint:
             outcome = self._exchange.post(auth, request, "form", until)
             if isinstance(outcome, Token):
                 self._body = "form"
-                where = without_query(self.url)
-                logger.info("%s reads no JSON; body='form' saves asking twice", where)
+                self._log("json_not_read")
         return outcome
