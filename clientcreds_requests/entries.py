@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import time
+from collections import Counter
 
 from .exceptions import TokenError
 from .flights import Flight
@@ -30,17 +31,25 @@ class Entry:
 
     __slots__ = (
         "_rests_until",
+        "counts",
         "error",
         "failures",
         "flight",
         "fresh",
+        "last_error_at",
         "paused_until",
         "refused",
         "token",
     )
 
     def __init__(self) -> None:
+        self.count_anew()
         self.reset()
+
+    def count_anew(self) -> None:
+        """Begin to count what :class:`TokenStats` tells; signing out does not."""
+        self.counts: Counter[str] = Counter()
+        self.last_error_at: float | None = None
 
     def reset(self) -> None:
         """Forget everything, the request in flight too."""
@@ -95,7 +104,19 @@ class Entry:
         if time.monotonic() < self._rests_until:
             return False
         self.token, self.fresh, self.refused = None, _NONE_FRESH, self.token
+        self.counts["refused"] += 1
         return True
+
+    def count(self, flight: Flight, outcome: Token | BaseException) -> None:
+        """Count what came of a token request, also when it is of no more use here."""
+        if isinstance(outcome, Token):
+            self.counts["from_store" if outcome.stored else "obtained"] += 1
+            self.counts["renewed_ahead"] += flight.ahead
+        elif flight.says_again(outcome):
+            self.counts["paused"] += 1
+        elif isinstance(outcome, TokenError):
+            self.counts["failed"] += 1
+            self.last_error_at = time.time()
 
     def note_failure(self, error: TokenError) -> float:
         """Leave the endpoint alone for a while: as it asked, and from the second failure on.

@@ -31,6 +31,7 @@ class Flight:
         "_owner",
         "_worker",
         "after",
+        "ahead",
         "future",
         "landed",
         "replaces",
@@ -46,6 +47,8 @@ class Flight:
         self.landed = False
         #: Is it made because a token was refused?
         self.replaces = False
+        #: Does another token serve meanwhile, so that nobody waits for it?
+        self.ahead = False
         #: The failure that came before it, if there was one.
         self.after: TokenError | None = None
         self.started = time.monotonic()

@@ -16,6 +16,7 @@ from .exceptions import TokenError, TokenTimeout
 from .flights import Flight, NotFlown, own_copy
 from .forks import reset_in_child
 from .renewal import margin
+from .stats import TokenStats, stats_of
 from .tokens import Token, TokenRequest
 
 logger = logging.getLogger(__name__)
@@ -96,6 +97,16 @@ class TokenManager:
             for entry in self._known(request):
                 entry.reset()
 
+    def stats(self, request: TokenRequest | None = None) -> TokenStats:
+        """What has come of the token requests so far, in figures.
+
+        A token that is at hand is handed out without being counted.
+
+        :param request: of which; None for all together.
+        """
+        with self._lock:
+            return stats_of(self._known(request))
+
     def entry(self, request: TokenRequest = TokenRequest()) -> Entry:
         """What is known for a request; the same object as long as the manager lives."""
         with self._lock:
@@ -150,6 +161,8 @@ class TokenManager:
                 return token
             if isinstance(flight, TokenError):
                 if flight.error != "invalid_client" or self._credentials_changed is None:
+                    with self._lock:
+                        entry.counts["paused"] += 1
                     raise own_copy(flight) from flight
                 fetch = functools.partial(self._fetch_if_changed, request, flight)
                 insist = True
@@ -190,10 +203,12 @@ class TokenManager:
             paused = time.monotonic() < entry.paused_until and (token is not None or not insist)
             if entry.flight is None and not paused:
                 mine.replaces = entry.refused is not None
-                mine.after = entry.error
+                mine.ahead, mine.after = token is not None, entry.error
                 entry.flight = mine
                 if token is not None:
                     entry.stay_fresh(self.leeway)
+            elif entry.flight is not None and token is None:
+                entry.counts["joined"] += 1
             return token, entry.flight or entry.error
 
     def _fetch_if_changed(self, request: TokenRequest, error: TokenError) -> Token:
@@ -224,6 +239,7 @@ class TokenManager:
             if flight.landed:
                 return
             flight.landed = True
+            entry.count(flight, outcome)
             held, pause = None, 0.0
             if entry.flight is flight:  # or it was signed out, or given up before it was boarded
                 entry.flight = None
@@ -265,5 +281,6 @@ class TokenManager:
         self._lock = threading.RLock()
         for entry in self._entries.values():
             entry.flight = None
+            entry.count_anew()
             if entry.token is not None:
                 entry.stay_fresh(margin(entry.token, self.leeway, self.renew_ahead))
