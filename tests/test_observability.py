@@ -127,7 +127,7 @@ def token_request_failed(server, clock):
 
     def refuse(_):
         clock.advance(0.5)
-        return Answer(401, {"error": "invalid_client"})
+        return Answer(401, {"error": "invalid_client", "error_description": "no such client"})
 
     server.answer_next(refuse)
     with pytest.raises(TokenError) as caught:
@@ -196,7 +196,14 @@ def token_refused(server, make_auth):
     return {"scope": "read", "fingerprint": token.fingerprint}
 
 
-DOWN = TokenError("down: later", error="temporarily_unavailable", status_code=503, retry_after=9.0)
+DOWN = TokenError(
+    "down: later",
+    error="temporarily_unavailable",
+    error_description="come back later",
+    error_uri="https://as.example/down",
+    status_code=503,
+    retry_after=9.0,
+)
 TOLD = {"reason": "down: later", "error": "temporarily_unavailable", "status": 503}
 
 
@@ -423,31 +430,39 @@ def test_field_names_of_the_programs_own_do_no_harm(records, server, make_auth):
     assert records.told("token_obtained")
 
 
-def test_nobody_waits_for_what_is_done_with_a_log_record(clock):
-    entered, release = threading.Event(), threading.Event()
+@pytest.mark.parametrize("outcome", ["a brief token", "a failure"])
+def test_nobody_waits_for_what_is_done_with_a_log_record(clock, outcome):
+    gate, entered, release = (threading.Event() for _ in range(3))
 
     class Stuck(logging.Handler):
         def emit(self, record):
             entered.set()
             release.wait(PATIENCE)
 
-    manager, fetch = manager_and_fetch(clock)
-    manager.get_token()
-    clock.advance(3400)
-    fetch.error = DOWN
-    handler, logger = Stuck(), logging.getLogger("clientcreds_requests")
+    def fetch(request):
+        gate.wait(PATIENCE)
+        if outcome == "a failure":
+            raise DOWN
+        return Token("brief", expires_at=clock.time() + 1)
+
+    manager = TokenManager(fetch)
+    handler, logger = Stuck(logging.INFO), logging.getLogger("clientcreds_requests")
+    level = logger.level
+    logger.setLevel(logging.INFO)
     logger.addHandler(handler)
+    crowd = Crowd(1, manager.get_token)
     try:
-        manager.get_token()
+        until(lambda: manager.in_flight() is not None)
+        future = manager.in_flight()
+        gate.set()
         assert entered.wait(PATIENCE)
-        assert manager.in_flight() is None
-        assert manager.get_token()
-        with manager._lock:
-            pass
+        assert (future.exception(PATIENCE) is DOWN) is (outcome == "a failure")
+        assert manager.stats().obtained == (outcome == "a brief token")  # the lock is free
     finally:
         release.set()
-        settle(manager)
+        crowd.join()
         logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 # --- No secret ------------------------------------------------------------------------------
@@ -554,7 +569,12 @@ def test_every_caller_in_an_outage_is_counted_once():
 
 
 def test_counts_are_exact_however_threads_interleave():
-    fetch, refused = Fetch(), []
+    issued, refused = [], []
+
+    def fetch(request):
+        issued.append(request)
+        return Token(f"token-{random.random()}")
+
     manager = TokenManager(fetch)
     requests_ = [TokenRequest(scope=scope) for scope in "abc"]
 
@@ -570,7 +590,7 @@ def test_counts_are_exact_however_threads_interleave():
 
     together(16, call)
     stats = manager.stats()
-    assert (stats.obtained, stats.failed, stats.paused) == (fetch.calls, 0, 0)
+    assert (stats.obtained, stats.failed, stats.paused) == (len(issued), 0, 0)
     assert stats.refused == len(refused)
     apart = [manager.stats(request) for request in requests_]
     assert [sum(figures) for figures in zip(*(s[:7] for s in apart), strict=True)] == [*stats[:7]]
@@ -629,6 +649,28 @@ def test_a_token_got_ahead_of_time_is_counted_as_such(clock):
     settle(manager)
     stats = manager.stats()
     assert (stats.obtained, stats.renewed_ahead, stats.joined) == (2, 1, 0)
+
+
+def test_callers_who_are_served_in_an_outage_have_joined_nothing(clock):
+    gate, down = threading.Event(), TokenError("down")
+    first = Token("first", expires_at=clock.time() + 3600)
+    script = [lambda: first, lambda: down, lambda: gate.wait(PATIENCE) and down]
+
+    def fetch(_):
+        outcome = script.pop(0)()
+        if outcome is down:
+            raise down
+        return outcome
+
+    manager = TokenManager(fetch, renew_ahead=0)
+    manager.get_token()
+    clock.advance(3585)
+    assert [manager.get_token() for _ in range(5)] == [first] * 5
+    stats = manager.stats()
+    gate.set()
+    settle(manager)
+    assert (stats.joined, stats.failed, stats.paused) == (0, 1, 0)
+    assert manager.stats().failed == 2
 
 
 def test_a_renewal_that_failed_is_counted_though_nobody_noticed(clock):
