@@ -22,6 +22,7 @@ from clientcreds_requests import (
     TokenRequest,
 )
 from clientcreds_requests.jwt import DPoPKey, PrivateKeyJWT
+from clientcreds_requests.stats import TokenStats
 from clientcreds_requests.testing import LocalAuthorizationServer
 
 auth = ClientCredentialsAuth(
@@ -100,6 +101,9 @@ methods: list[ClientAuth] = [
 manager = TokenManager(lambda _: Token("t"), leeway=1, renew_ahead=None, deadline=2)
 assert_type(manager.get_token(TokenRequest(scope="a")), Token)
 assert_type(manager.invalidate(token), bool)
+assert_type(manager.stats(TokenRequest(scope="a")), TokenStats)
+assert_type(auth.manager.stats().obtained, int)
+assert_type(auth.manager.stats().seconds_left, float | None)
 
 with LocalAuthorizationServer(lifetime=3) as server:
     assert_type(server, LocalAuthorizationServer)
