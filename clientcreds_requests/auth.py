@@ -275,7 +275,8 @@ class ClientCredentialsAuth(TokenView, AuthBase):
         :raises TypeError, ValueError: as the constructor does.
         """
         sibling = object.__new__(type(self))
-        sibling.__dict__.update(self.__dict__)
+        for name, value in self.__dict__.items():  # no update(): it would slow down every call
+            setattr(sibling, name, value)
         sibling._request = self._request._with(**changes)
         sibling._entry = self.manager.entry(sibling._request)
         sibling._hook = sibling._initialized = None
