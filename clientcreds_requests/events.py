@@ -38,14 +38,17 @@ EVENTS: Mapping[str, tuple[int, str]] = {
         "tokens live no longer than the leeway of %(leeway)g s, so that each serves those alone "
         "who waited for it; pass a smaller leeway",
     ),
-    # On Redis.
-    "token_from_store": (logging.DEBUG, "token %(fingerprint)s is from Redis"),
+    # In a store that processes share.
+    "token_from_store": (logging.DEBUG, "token %(fingerprint)s is from the store"),
     "token_stored": (logging.DEBUG, "token %(fingerprint)s is stored"),
-    "store_failed": (logging.WARNING, "Redis fails (%(reason)s): token requests are not shared"),
-    "store_recovered": (logging.INFO, "Redis answers again"),
+    "store_failed": (
+        logging.WARNING,
+        "the store fails (%(reason)s): token requests are not shared",
+    ),
+    "store_recovered": (logging.INFO, "the store answers again"),
     "store_tampered": (
         logging.WARNING,
-        "Redis holds, under a name of ours, what none of us can have put there so",
+        "the store holds, under a name of ours, what none of us can have put there so",
     ),
 }
 

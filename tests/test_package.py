@@ -91,6 +91,7 @@ def test_a_module_of_the_core_fits_in_a_readers_head(path):
     text = path.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 290
     assert ast.get_docstring(ast.parse(text))
+    assert "redis" not in text.lower()  # a store is a protocol there, and nothing else
 
 
 def test_importing_the_package_imports_neither_extras_nor_servers():

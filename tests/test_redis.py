@@ -753,7 +753,7 @@ def test_without_redis_each_process_asks_for_itself(issuer, caplog):
         for number in range(6):
             token = stores[number % 3].get_or_fetch(KEY, issuer, None)
             assert token is issuer.tokens[number]
-    told = "Redis fails (ConnectionError): token requests are not shared"
+    told = "the store fails (ConnectionError): token requests are not shared"
     assert warnings_in(caplog) == [told] * 3
 
 
@@ -784,7 +784,7 @@ def test_a_redis_that_is_full_is_done_without(own_server, issuer, caplog):
         store = RedisTokenStore(client, timeout=PATIENT)
         assert store.get_or_fetch(KEY, issuer, None) is issuer.tokens[0]
         assert warnings_in(caplog) == [
-            "Redis fails (OutOfMemoryError): token requests are not shared"
+            "the store fails (OutOfMemoryError): token requests are not shared"
         ]
 
 
@@ -794,7 +794,7 @@ def test_a_redis_that_does_not_let_us_read_is_done_without(own_server, issuer, c
     with own_server.client(username="limited", password="any") as client:
         store = RedisTokenStore(client, timeout=PATIENT)
         assert store.get_or_fetch(KEY, issuer, None) is issuer.tokens[0]
-    told = "Redis fails (NoPermissionError): token requests are not shared"
+    told = "the store fails (NoPermissionError): token requests are not shared"
     assert warnings_in(caplog) == [told]
 
 
@@ -1057,7 +1057,7 @@ def test_s1_logs_name_tokens_by_their_fingerprint(make_store, issuer, caplog):
     ours = [r.getMessage() for r in caplog.records if r.name == "clientcreds_requests.redis"]
     assert ours == [
         f"token {token.fingerprint} is stored",
-        f"token {token.fingerprint} is from Redis",
+        f"token {token.fingerprint} is from the store",
     ]
     assert "token-1" not in caplog.text
 
