@@ -12,9 +12,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .contenders import Contender
+from .contenders import Contender, Ours
 
 Row = dict[str, Any]
+
+OURS = Ours.name
 
 
 @dataclass
@@ -65,6 +67,40 @@ def shown(value: Any, form: str) -> str:
         median, low, high = (form.format(value[key]) for key in ("median", "low", "high"))
         return median if low == high else f"{median} ({low} to {high})"
     return form.format(value)
+
+
+#: What the README shows of the tables: headings, and the table, key and format for each; several
+#: rows of a contender are shown beside one another.
+SUMMARY = {
+    "attach, times a fixed header": ("attach", "ratio", "{:.1f}"),
+    "cold threads: token requests": ("herd", "token_requests", "{}"),
+    "renewal: slowest call, ms": ("renewal", "slowest", "{:.0f}"),
+    "renewal: 401s": ("renewal", "refused", "{}"),
+    "outage: failed calls": ("outage", "failed_calls", "{}"),
+    "revocation: 401s": ("revocation", "refused", "{}"),
+    "import, ms": ("footprint", "import_ms", "{:.0f}"),
+    "KB each": ("footprint", "bytes", "{:,.1f}"),
+}
+
+
+def summary(tables: Mapping[str, Mapping[str, Any]]) -> str:
+    """A line for each contender, with what matters most, for the README.
+
+    :param tables: by name, as they are kept.
+    """
+    names = [row["contender"] for row in tables["end_to_end"]["rows"]]
+    lines = [f"| | {' | '.join(SUMMARY)} |", f"|---|{'---:|' * len(SUMMARY)}"]
+    for name in names:
+        cells = [name if name != OURS else f"**{name}**"]
+        for table, key, form in SUMMARY.values():
+            rows = [row for row in tables[table]["rows"] if row["contender"] == name]
+            values = [row.get(key) for row in rows]
+            medians = [value["median"] if isinstance(value, dict) else value for value in values]
+            if key == "bytes":
+                medians = [value / 1000 for value in medians]
+            cells.append(", ".join(shown(value, form) for value in medians) or "-")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 def about(contenders: Sequence[type[Contender]], size: str) -> dict[str, Any]:
@@ -118,6 +154,9 @@ def write(folder: Path, described: Mapping[str, Any], tables: Sequence[Table]) -
     results = {"about": described, "tables": {table.name: asdict(table) for table in tables}}
     (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     text = "\n".join(table.markdown() for table in tables)
+    complete = {table for table, _, _ in SUMMARY.values()} | {"end_to_end"}
+    if complete <= results["tables"].keys():
+        (folder / "summary.md").write_text(summary(results["tables"]), encoding="utf-8")
     (folder / "tables.md").write_text(f"{header(described)}\n{text}", encoding="utf-8")
 
 
