@@ -1,4 +1,7 @@
-"""Every Python block of README.md runs, against a real server."""
+"""Every Python block of README.md runs, against a real server.
+
+Those on coming from another library, which need that library, are run by test_migrations.py.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,8 @@ from clientcreds_requests.redis import RedisTokenStore
 from clientcreds_requests.testing import Answer, LocalAuthorizationServer
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+MIGRATIONS = README.partition("## Coming from another library\n")[2].partition("\n## ")[0]
+BLOCKS = re.findall(r"```python\n(.*?)```", README.replace(MIGRATIONS, ""), re.DOTALL)
 
 # README speaks of the hosts a reader would have; here they all are the local server.
 HOSTS = {
