@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import tarfile
 import zipfile
@@ -25,7 +26,7 @@ NEEDED = {
     "clientcreds_requests/demo/__init__.py",
     "clientcreds_requests/testing/__init__.py",
 }
-FOR_THE_REPOSITORY_ONLY = (".ci/", ".github/", ".gitignore")
+FOR_THE_REPOSITORY_ONLY = r"\.ci/|\.github/.*(?<!\.svg)$|\.gitignore$"
 MADE_BY_SETUPTOOLS = ("PKG-INFO", "clientcreds_requests.egg-info/")
 
 
@@ -68,7 +69,7 @@ def check_sdist(sdist: Path, files: set[str]) -> Iterator[str]:
     with tarfile.open(sdist) as archive:
         members = [member.name.partition("/")[2] for member in archive if member.isfile()]
     found = {name for name in members if not name.startswith(MADE_BY_SETUPTOOLS)}
-    wanted = {name for name in files if not name.startswith(FOR_THE_REPOSITORY_ONLY)}
+    wanted = {name for name in files if not re.match(FOR_THE_REPOSITORY_ONLY, name)}
     yield from differences("sdist", found, wanted)
 
 
