@@ -1,7 +1,7 @@
 """The first minute of somebody who has installed the package: ``stranger.py PYTHON [MYPY]``.
 
 PYTHON is of an environment that holds the package, and nothing that it does not need by itself.
-MYPY, if given, is asked what it makes of the types there.
+MYPY, if given, is asked what it makes of the types there, instead of the demo.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ def run(*command: str, status: int = 0) -> str:
 
 
 def check(python: str, mypy: str | None) -> None:
-    """Import it, call an API, watch the demo; then look at the types."""
+    """Import it, call an API; then look at the types, or watch the demo and ask for too much."""
     script = str(Path(python).with_name("clientcreds-requests"))
     quietly = (python, "-I", "-W", "error")
     print(run(*quietly, "-c", ENVIRONMENT + FIRST_PROGRAM), end="")
     assert {"demo", "token", "check"} <= set(run(script, "--help").split())
-    assert "All promises were kept." in run(script, "demo", "--seconds", "2")
-    assert "pip install" in run(*quietly, "-c", "import clientcreds_requests.jwt", status=1)
     if mypy is None:
+        assert "All promises were kept." in run(script, "demo", "--seconds", "2")
+        assert "pip install" in run(*quietly, "-c", "import clientcreds_requests.jwt", status=1)
         return
     command = [mypy, "--strict", "--cache-dir", ".cache", "--python-executable", python]
     Path("right.py").write_text(FIRST_PROGRAM, encoding="utf-8")
