@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import subprocess
 import sys
 import tarfile
 import zipfile
@@ -26,8 +26,6 @@ NEEDED = {
     "clientcreds_requests/demo/__init__.py",
     "clientcreds_requests/testing/__init__.py",
 }
-FOR_THE_REPOSITORY_ONLY = r"\.ci/|\.github/.*(?<!\.svg)$|\.gitignore$"
-FIGURES = "tests/benchmarks/results/"  # for the README; in the sdist or not, as their kind goes
 MADE_BY_SETUPTOOLS = ("PKG-INFO", "clientcreds_requests.egg-info/")
 
 
@@ -66,19 +64,17 @@ def check_metadata(metadata: Message) -> Iterator[str]:
 
 
 def check_sdist(sdist: Path, files: set[str]) -> Iterator[str]:
-    """All that the repository holds, but what only serves there."""
+    """All that the repository holds."""
     with tarfile.open(sdist) as archive:
         members = [member.name.partition("/")[2] for member in archive if member.isfile()]
-    found = {name for name in members if not name.startswith((*MADE_BY_SETUPTOOLS, FIGURES))}
-    wanted = {name for name in files if not re.match(FOR_THE_REPOSITORY_ONLY, name)}
-    yield from differences("sdist", found, wanted)
+    found = {name for name in members if not name.startswith(MADE_BY_SETUPTOOLS)}
+    yield from differences("sdist", found, files)
 
 
 def main(source: Path, dist: Path) -> int:
     """Print what is wrong; return how much."""
-    paths = [path for path in source.rglob("*") if path.is_file() and path.suffix != ".pyc"]
-    files = {path.relative_to(source).as_posix() for path in paths}
-    files = {name for name in files if not name.startswith((*MADE_BY_SETUPTOOLS, FIGURES))}
+    listed = subprocess.run(["git", "-C", source, "ls-files"], stdout=subprocess.PIPE, check=True)
+    files = set(listed.stdout.decode().split("\n")) - {""}
     (wheel,), (sdist,) = dist.glob("*.whl"), dist.glob("*.tar.gz")
     wrong = [*check_wheel(wheel, files), *check_sdist(sdist, files)]
     print("\n".join(wrong) or f"{wheel.name} and {sdist.name} hold what they should.")
