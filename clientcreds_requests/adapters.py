@@ -23,7 +23,7 @@ from .events import log
 from .origins import without_query
 from .tokens import Moment
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 #: Statuses after which the same token request may succeed a moment later.
 RETRY_STATUSES = frozenset({429, 500, 502, 503, 504})
@@ -73,8 +73,10 @@ class RetriedRequest(requests.PreparedRequest):
         final: frozenset[int] = frozenset(),
     ) -> None:
         super().__init__()
-        self.method, self.url = method, url
-        self.until, self.final = until, final
+        self.method: str | None = method
+        self.url: str | None = url
+        self.until: float = until
+        self.final: frozenset[int] = final
         self._complete = complete
         self.renew()
 
@@ -101,7 +103,7 @@ class RetryAdapter(BaseAdapter):
     def __init__(self, below: Callable[[str], BaseAdapter], retries: int | Retry) -> None:
         super().__init__()
         self._below = below
-        self.max_retries = _policy(retries)
+        self.max_retries: Retry = _policy(retries)
         self._statuses = frozenset(self.max_retries.status_forcelist or RETRY_STATUSES)
 
     def close(self) -> None:
@@ -216,7 +218,7 @@ def _pause(policy: Retry, response: requests.Response | None, until: float) -> b
     return True
 
 
-def _within(timeout: Any, until: float) -> tuple[float, float]:
+def _within(timeout: float | tuple[float, float], until: float) -> tuple[float, float]:
     connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
     left = max(until - time.monotonic(), 0.001)
     return min(connect, left), min(read, left)

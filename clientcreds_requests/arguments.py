@@ -100,17 +100,18 @@ def header_field(what: str, name: str, value: str) -> None:
         raise ValueError(f"{what}: {name!r} is no valid header field")
 
 
-def check_certificate(cert: object) -> None:
+def check_certificate(cert: Cert) -> None:
     """Check that a client certificate is there, with its key.
 
     :raises TypeError, ValueError: when it could not be used.
     """
     paths = cert if isinstance(cert, tuple) else (cert, cert)
-    if len(paths) != 2 or not all(isinstance(path, str) for path in paths):
+    certificate, key = paths if len(paths) == 2 else (None, None)
+    if not isinstance(certificate, str) or not isinstance(key, str):
         raise TypeError("cert must be a path as a str, or a pair of them: certificate and key")
     try:
         # Without a password OpenSSL would ask for one at the terminal.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(paths[0], paths[1], "")
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, "")
     except (OSError, ValueError) as error:
         raise ValueError(
             f"cert {cert!r} cannot be used ({error}); pass PEM files of a certificate and its "

@@ -6,8 +6,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import requests
 from requests.auth import AuthBase
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
     from urllib3 import Retry
 
-    from .options import AuthOwnOptions
+    from .options import AuthOwnOptions, RequestOptions
 
 _BROWSER_WARNING = (
     "auth.clientCredentials: You should NEVER use this in a browser environment. You will expose "
@@ -102,11 +101,12 @@ class ClientCredentialsAuth(TokenView, AuthBase):
     ) -> None:
         if sys.platform == "emscripten":
             warnings.warn(_BROWSER_WARNING, UserWarning, stacklevel=2)
-        endpoint_of: Callable[..., TokenEndpoint] = (
-            IssuerEndpoint if isinstance(token_endpoint, Issuer) else TokenEndpoint
+        endpoint_of = cast(
+            "Callable[..., TokenEndpoint]",
+            IssuerEndpoint if isinstance(token_endpoint, Issuer) else TokenEndpoint,
         )
         #: Where and how tokens are asked for; shared with siblings.
-        self.endpoint = endpoint_of(
+        self.endpoint: TokenEndpoint = endpoint_of(
             token_endpoint,
             client_id,
             client_auth_for(client_auth, client_secret),
@@ -122,14 +122,14 @@ class ClientCredentialsAuth(TokenView, AuthBase):
         check_store(store, self.endpoint.has_secret)
         self._store = store
         #: When they are asked for, and the tokens themselves; shared likewise.
-        self.manager = self._new_manager(leeway, renew_ahead, deadline)
+        self.manager: TokenManager = self._new_manager(leeway, renew_ahead, deadline)
         # What is asked for is this auth's own.
         self._request = TokenRequest(scope, resources, audience, extra_params)
         self._entry = self.manager.entry(self._request)
         self._origins = AllowedOrigins(allowed_origins, allow_http)
         self._prover = None if dpop is None else Prover(dpop)
         self._hook: Replay | None = None
-        self._initialized: Future[Self] | None = None
+        self._initialized = None
 
     @classmethod
     def from_issuer(
@@ -264,7 +264,7 @@ class ClientCredentialsAuth(TokenView, AuthBase):
         """
         self.manager.clear(self._request)
 
-    def replace(self, **changes: Any) -> Self:
+    def replace(self, **changes: Unpack[RequestOptions]) -> Self:
         """The same client asking for something else.
 
         The sibling shares the endpoint and the manager, with a token of its own; neither ever

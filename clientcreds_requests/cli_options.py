@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,7 +27,7 @@ class BadArguments(Exception):
 
 
 @contextmanager
-def bad_arguments() -> Iterator[None]:
+def bad_arguments() -> Generator[None]:
     """Within it, a TypeError or ValueError is about what the user gave.
 
     :raises BadArguments: in its stead.

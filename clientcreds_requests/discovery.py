@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -17,7 +16,7 @@ from .exceptions import TokenError
 from .failures import unanswered
 from .origins import origin, prepare_url, require_secure
 from .redaction import Redactor
-from .token_response import json_object
+from .token_response import JSON, json_object
 from .transport import FIELDS, send
 from .values import Value
 
@@ -186,9 +185,9 @@ def _read(response: requests.Response, issuer: str, allow_http: bool) -> Metadat
     if said != issuer:  # it may be a counterfeit, to which secrets would go (RFC 8414 §3.3)
         shown = Redactor().line(said) if isinstance(said, str) else None
         raise ValueError(f"speaks for issuer {shown!r}, which is not the same")
-    aliases = members.get("mtls_endpoint_aliases")
+    aliases: JSON = members.get("mtls_endpoint_aliases")
     alias = None
-    if isinstance(aliases, Mapping):
+    if isinstance(aliases, dict):
         with contextlib.suppress(ValueError):  # no harm to those who have no certificate
             alias = _endpoint(aliases.get("token_endpoint"), issuer, allow_http)
     return Metadata(
@@ -210,7 +209,7 @@ def _endpoint(url: Any, issuer: str, allow_http: bool) -> str:
     return prepared
 
 
-def _methods(names: Any) -> tuple[str, ...]:
+def _methods(names: JSON) -> tuple[str, ...]:
     if not isinstance(names, list):
         return ("client_secret_basic",)  # the default that RFC 8414 §2 gives
     return tuple(name for name in names if isinstance(name, str))

@@ -58,8 +58,8 @@ class Entry:
         #: The token that was refused, until there is another: its replacement.
         self.refused: Token | None = None
         self.error: TokenError | None = None
-        self.failures = 0
-        self.paused_until = -math.inf
+        self.failures: int = 0
+        self.paused_until: float = -math.inf
         self._rests_until = -math.inf
         #: The moments on the wall and the monotonic clock up to which a token may be handed out
         #: without a thought, and the token.

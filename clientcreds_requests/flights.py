@@ -44,14 +44,14 @@ class Flight:
         self.future: Future[Token] = Future()
         self.future.set_running_or_notify_cancel()  # whoever holds it cannot cancel it
         #: Has the outcome been taken note of? Guarded by the manager's lock.
-        self.landed = False
+        self.landed: bool = False
         #: Is it made because a token was refused?
-        self.replaces = False
+        self.replaces: bool = False
         #: Does another token serve meanwhile, so that nobody waits for it?
-        self.ahead = False
+        self.ahead: bool = False
         #: The failure that came before it, if there was one.
         self.after: TokenError | None = None
-        self.started = time.monotonic()
+        self.started: float = time.monotonic()
         self._owner = threading.get_ident()
         self._worker: threading.Thread | None = None
 

@@ -29,7 +29,7 @@ from .token_endpoint import TokenEndpoint
 from .tokens import Token, TokenRequest
 from .values import Value
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 #: Seconds after which the metadata is asked for again; and after a failure of any kind.
 METADATA_LIFETIME, METADATA_PAUSE = 24 * 3600.0, 300.0

@@ -134,9 +134,9 @@ class DPoPKey:
             check_algorithm("algorithm", algorithm)
         self._key = read_key("key", key, algorithm)
         #: What the proofs are signed with.
-        self.algorithm = self._key.algorithm
+        self.algorithm: str = self._key.algorithm
         #: The public key's thumbprint (RFC 7638), which servers call ``jkt``.
-        self.thumbprint = self._key.thumbprint
+        self.thumbprint: str = self._key.thumbprint
 
     @classmethod
     def generate(cls, algorithm: str = "ES256") -> Self:

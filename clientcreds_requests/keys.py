@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
 try:
     import jwt
@@ -24,11 +24,11 @@ try:
     )
     from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
     from jwt.utils import base64url_encode
-except ImportError as error:
+except ImportError as _error:
     raise ImportError(
         "clientcreds_requests.jwt needs PyJWT and cryptography: "
         "pip install 'clientcreds-requests[jwt]'"
-    ) from error
+    ) from _error
 
 PrivateKey: TypeAlias = (
     rsa.RSAPrivateKey
@@ -110,7 +110,7 @@ def read_key(what: str, key: object, algorithm: str | None = None) -> SigningKey
     if isinstance(key, bytes):
         key, certificate = _from_pem(what, key)
     elif isinstance(key, Mapping):
-        jwk = dict(key)
+        jwk = dict(cast("Mapping[str, Any]", key))
         key = _from_jwk(what, jwk)
     kind, private = _signing(what, key)
     if algorithm is None and jwk.get("alg") is not None:

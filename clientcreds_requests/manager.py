@@ -19,7 +19,7 @@ from .renewal import margin
 from .stats import TokenStats, stats_of
 from .tokens import Token, TokenRequest
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 
 class TokenManager:
@@ -48,11 +48,11 @@ class TokenManager:
     ) -> None:
         if not callable(fetch):
             raise TypeError("fetch must be a callable that takes a TokenRequest")
-        self.leeway = seconds("leeway", leeway, zero=True)
-        self.renew_ahead = (
+        self.leeway: float = seconds("leeway", leeway, zero=True)
+        self.renew_ahead: float | None = (
             None if renew_ahead is None else seconds("renew_ahead", renew_ahead, zero=True)
         )
-        self.deadline = seconds("deadline", deadline)
+        self.deadline: float = seconds("deadline", deadline)
         self._fetch = fetch
         self._credentials_changed = credentials_changed
         self._entries: dict[TokenRequest, Entry] = {}

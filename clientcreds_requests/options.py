@@ -16,13 +16,18 @@ if TYPE_CHECKING:
     from urllib3 import Retry
 
 
-class AuthOptions(TypedDict, total=False):
-    """The keyword arguments of :class:`ClientCredentialsAuth`, but for ``session``."""
+class RequestOptions(TypedDict, total=False):
+    """What a token is asked for: the keyword arguments of :meth:`ClientCredentialsAuth.replace`."""
 
     scope: str | Iterable[str] | None
     resources: Iterable[str] | None
     audience: str | None
     extra_params: Mapping[str, str] | None
+
+
+class AuthOptions(RequestOptions, total=False):
+    """The keyword arguments of :class:`ClientCredentialsAuth`, but for ``session``."""
+
     extra_headers: ExtraHeaders | None
     body: Body
     client_auth: ClientAuth | ClientAuthName

@@ -23,6 +23,7 @@ class ProofKey(Protocol):
     @property
     def thumbprint(self) -> str:
         """The SHA-256 thumbprint of the public key (RFC 7638)."""
+        ...
 
     def proof(
         self, method: str, url: str, *, access_token: str | None = None, nonce: str | None = None
@@ -34,6 +35,7 @@ class ProofKey(Protocol):
         :param access_token: what the request carries.
         :param nonce: what the server wants to see.
         """
+        ...
 
 
 class Prover:

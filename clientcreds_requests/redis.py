@@ -8,7 +8,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 from .arguments import seconds, text
@@ -22,13 +22,13 @@ try:
 
     from .redis_records import LEASE, Records, Turn
     from .sealing import Seal
-except ImportError as error:
+except ImportError as _error:
     raise ImportError(
         "clientcreds_requests.redis needs redis and cryptography: "
         "pip install 'clientcreds-requests[redis]'"
-    ) from error
+    ) from _error
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 #: Seconds after which the token request of another process is no longer waited for.
 LONGEST_FETCH = 30.0
@@ -74,7 +74,7 @@ class RedisTokenStore:
         self._prefix = text("prefix", prefix)
         self._encryption_key = _encryption_key(encryption_key)
         #: Does the protection rest on the client secret alone?
-        self.needs_secret = encryption_key is None
+        self.needs_secret: bool = encryption_key is None
         self._calls = Calls(seconds("timeout", timeout))
         self._warned = False
 
@@ -148,7 +148,7 @@ class RedisTokenStore:
         return Turn()
 
     @contextlib.contextmanager
-    def _kept(self, turn: Turn) -> Iterator[None]:
+    def _kept(self, turn: Turn) -> Generator[None]:
         """Keep the lease for as long as the token request is under way."""
         over = threading.Event()
 

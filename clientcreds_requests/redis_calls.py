@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from .events import log
 
-logger = logging.getLogger("clientcreds_requests.redis")
+logger: logging.Logger = logging.getLogger("clientcreds_requests.redis")
 
 #: Seconds for which Redis is left alone after it has failed.
 REST = 1.0

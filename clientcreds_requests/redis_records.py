@@ -18,7 +18,7 @@ from .exceptions import TokenError
 from .sealing import LARGEST, Seal, failure_members, failure_of, token_members, token_of
 from .tokens import Token
 
-logger = logging.getLogger("clientcreds_requests.redis")
+logger: logging.Logger = logging.getLogger("clientcreds_requests.redis")
 
 #: Seconds after which a process that has died no longer keeps the others from asking.
 LEASE = 3.0
@@ -170,7 +170,7 @@ class Records:
                 pipe.pttl(name)
             pipe.pttl(seal.lock)
             try:
-                answers = pipe.execute(raise_on_error=False)
+                answers: list[Any] = pipe.execute(raise_on_error=False)
             except UnicodeDecodeError:  # a client that decodes has found what is no text
                 answers = ["?", 0, "?", 0, _ABSENT]
         for answer in answers:

@@ -63,9 +63,9 @@ class Replay:
         self._manager = manager
         self._request = request
         self._prover = prover
-        self.token = token
+        self.token: Token = token
         #: The header field of the token, as requests keeps it.
-        self.field = "Authorization", token.authorization
+        self.field: tuple[str, str] = "Authorization", token.authorization
 
     def __call__(self, response: requests.Response, **settings: Any) -> requests.Response:
         """Return the response, or the answer to the request sent again."""
@@ -132,7 +132,10 @@ class Replay:
 
     def _has_a_token_of_ours(self, request: requests.PreparedRequest) -> bool:
         # Its own, or the one that another thread, sending the same object, has just put there.
-        tokens = [self.token, *(h.token for h in request.hooks["response"] if type(h) is Replay)]
+        tokens = [
+            self.token,
+            *(h.token for h in request.hooks["response"] if isinstance(h, Replay)),
+        ]
         return request.headers.get("Authorization") in [token.authorization for token in tokens]
 
     def _is_about_the_token(self, response: requests.Response) -> bool:

@@ -40,6 +40,9 @@ class Seal:
         self._cipher = AESGCM(_derived(material, b"encryption"))
         name = base64.urlsafe_b64encode(_derived(material, b"name")).decode().rstrip("=")
         # The braces keep the three in one slot of a cluster.
+        self.token: str
+        self.news: str
+        self.lock: str
         self.token, self.news, self.lock = (
             f"{prefix}{{{name}}}:{kind}" for kind in ("token", "news", "lock")
         )

@@ -11,6 +11,7 @@ import requests
 from requests.adapters import BaseAdapter
 
 from .adapters import RetryAdapter
+from .arguments import Cert
 from .auth import ClientCredentialsAuth
 from .client_auth import TLSClientAuth
 from .discovery import Issuer
@@ -41,7 +42,7 @@ class ClientCredentialsSession(requests.Session):
 
     auth: ClientCredentialsAuth
 
-    __attrs__ = [*requests.Session.__attrs__, "base_url"]  # noqa: RUF012 - as in requests
+    __attrs__: list[str] = [*requests.Session.__attrs__, "base_url"]  # noqa: RUF012 - as in requests
 
     def __init__(
         self,
@@ -53,15 +54,15 @@ class ClientCredentialsSession(requests.Session):
         **options: Unpack[AuthOptions],
     ) -> None:
         super().__init__()
-        self.base_url = None if base_url is None else _checked_base_url(base_url)
+        self.base_url: str | None = None if base_url is None else _checked_base_url(base_url)
         if self.base_url is not None and options.get("allowed_origins") is None:
             options["allowed_origins"] = [origin(self.base_url) or ""]
-        self.auth = ClientCredentialsAuth(
+        self.auth = ClientCredentialsAuth(  # pyright: ignore[reportIncompatibleVariableOverride]
             token_endpoint, client_id, client_secret, session=self, **options
         )
         client_auth = options.get("client_auth")
         if isinstance(client_auth, TLSClientAuth):
-            self.cert = client_auth.cert  # what its tokens are bound to
+            self.cert: Cert = client_auth.cert  # what its tokens are bound to
         endpoint = self.auth.endpoint
         self.mount(endpoint.url, RetryAdapter(self._adapter_below, endpoint.retries))
 

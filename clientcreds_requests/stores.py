@@ -34,6 +34,7 @@ class TokenStore(Protocol):
             again.
         :raises TokenError: as ``fetch`` does. That the store itself fails is no error.
         """
+        ...
 
 
 class StoredFetch:

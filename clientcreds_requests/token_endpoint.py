@@ -24,7 +24,7 @@ from .origins import prepare_url, require_secure, without_query
 from .proofs import ProofKey, Prover
 from .tokens import Token, TokenRequest
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 Body: TypeAlias = Literal["auto", "json", "form"]
 
@@ -69,9 +69,9 @@ class TokenEndpoint:
         session: requests.Session | None = None,
         dpop: ProofKey | None = None,
     ) -> None:
-        self.url = prepare_url("token_endpoint", url)
+        self.url: str = prepare_url("token_endpoint", url)
         require_secure("token_endpoint", self.url, allow_http)
-        self.client_id = text("client_id", client_id)
+        self.client_id: str = text("client_id", client_id)
         if not callable(client_auth) or isinstance(client_auth, type):
             raise TypeError("client_auth must be a method such as ClientSecretBasic(secret)")
         if body not in ("auto", "json", "form"):
@@ -81,7 +81,7 @@ class TokenEndpoint:
         attempt = attempt_timeout(timeout)
         # The endpoint's own error says more than that of a caller who has waited long enough.
         self._deadline = 0.98 * seconds("deadline", deadline)
-        self.retries = retry_count(retries)
+        self.retries: int | Retry = retry_count(retries)
         if session is not None and not isinstance(session, requests.Session):
             raise TypeError("session must be a requests.Session")
         if session is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urljoin
 
 import requests
@@ -15,6 +15,9 @@ from .failures import refused
 from .origins import origin
 from .redaction import Redactor, bare_response
 from .tokens import Moment, Token
+
+#: What JSON can hold, as far as its outermost level.
+JSON: TypeAlias = dict[str, Any] | list[Any] | str | float | None
 
 # What to do about it: servers' own descriptions seldom say.
 _HINTS: dict[str | int, str] = {
@@ -104,6 +107,7 @@ def _target(url: str, location: str) -> str:
 
 def json_object(body: bytes) -> dict[str, Any] | None:
     """The JSON object that a body is; None for anything else."""
+    members: JSON
     try:
         # Not "utf-8-sig": its module would be imported here, and a child forked at that moment
         # would wait for the import's lock for ever.
@@ -125,10 +129,11 @@ def _first(members: dict[str, Any], names: tuple[str, ...]) -> str:
 def _nested(members: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The object, and the inner one in which some servers keep their error."""
     yield members
-    inner = members.get("error")
-    response = members.get("response")
-    if isinstance(response, dict) and isinstance(response.get("errors"), list):
-        inner = next(iter(response["errors"]), None)
+    inner: JSON = members.get("error")
+    response: JSON = members.get("response")
+    errors: JSON = response.get("errors") if isinstance(response, dict) else None
+    if isinstance(errors, list):
+        inner = next(iter(errors), None)
     if isinstance(inner, dict):
         yield inner
 

@@ -62,7 +62,7 @@ class TokenRequest(Value):
         scope: str | Iterable[str] | None = None,
         resources: Iterable[str] | None = None,
         audience: str | None = None,
-        extra_params: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
+        extra_params: Mapping[str, str] | tuple[tuple[str, str], ...] | None = None,
     ) -> None:
         self._set(
             scope=_scope(scope),
@@ -124,7 +124,7 @@ def _resources(resources: Iterable[str] | None) -> tuple[str, ...]:
 
 
 def _extra_params(
-    extra: Mapping[str, str] | Iterable[tuple[str, str]] | None,
+    extra: Mapping[str, str] | tuple[tuple[str, str], ...] | None,
 ) -> tuple[tuple[str, str], ...]:
     if extra is None:
         return ()
@@ -275,7 +275,7 @@ def _lifetime(expires_in: object) -> float | None:
     return float(min(max(expires_in, 0), MAX_LIFETIME))
 
 
-def _granted_scope(scope: object) -> str | None:
+def _granted_scope(scope: str | list[Any] | None) -> str | None:
     if isinstance(scope, list) and all(isinstance(item, str) for item in scope):
         scope = " ".join(scope)
     return scope or None if isinstance(scope, str) else None

@@ -138,7 +138,7 @@ class Attempts:
     def __init__(self, client: Client, url: str) -> None:
         self._client = client
         #: Were credentials refused so that it stopped, lest the client be locked out?
-        self.gave_up = False
+        self.gave_up: bool = False
         self._statuses: list[int] = []
         session = requests.Session()
         for scheme in ("https://", "http://"):
@@ -162,7 +162,7 @@ class Attempts:
             for way in WAYS
         }
         #: Of the token endpoint, as it is asked.
-        self.url = self._endpoints[WAYS[0]].url
+        self.url: str = self._endpoints[WAYS[0]].url
 
     def __iter__(self) -> Iterator[Attempt]:
         for body in ("form", "json"):

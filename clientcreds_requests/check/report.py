@@ -37,7 +37,7 @@ class Paper:
         self._stream = stream
         self._encoding = codecs.lookup(stream.encoding or "ascii").name
         #: Columns to keep within; None: lines may be of any length.
-        self.width = shutil.get_terminal_size().columns - 1 if stream.isatty() else None
+        self.width: int | None = shutil.get_terminal_size().columns - 1 if stream.isatty() else None
 
     def say(self, line: str = "", /) -> None:
         """Write a line. What the encoding lacks is written as Python escapes it."""
@@ -63,7 +63,7 @@ class Words:
     def __init__(self, client: Client, url: str) -> None:
         self._secrets, self._url = tuple(_as_repeated(client)), url
         #: The token endpoint, as it is named.
-        self.where = Redactor().line(without_query(url))
+        self.where: str = Redactor().line(without_query(url))
 
     def line(self, text: str, *more_secrets: str, limit: int = 200) -> str:
         """A server's words as one bounded line."""
@@ -115,7 +115,7 @@ class Table:
         self._paper, self._words = paper, words
         self._held: list[Attempt] = []
         #: Has the endpoint answered as one does?
-        self.is_shown = False
+        self.is_shown: bool = False
         others = len(_head("", "", "", "", 0))
         room = 24 if paper.width is None else min(24, paper.width - others)
         self._scope_width = max(len("scope"), min(len(scope or ""), room))

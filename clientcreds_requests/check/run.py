@@ -9,7 +9,7 @@ from ..discovery import Metadata, discover
 from ..exceptions import TokenError
 from ..origins import without_query
 from ..redaction import Redactor
-from .attempts import Attempts, Finding, Way
+from .attempts import Attempt, Attempts, Finding, Way
 from .pasted import lines_of_python
 from .report import Paper, Table, Words, notes, obstacle, what_next
 
@@ -37,7 +37,7 @@ def check(client: Client, stream: TextIO) -> int:
         attempts = Attempts(client, url)
     words = Words(client, attempts.url)
     table = Table(paper, words, client.request.scope)
-    made = []
+    made: list[Attempt] = []
     for attempt in attempts:
         made.append(attempt)
         table.add(attempt)

@@ -18,8 +18,8 @@ class Screen:
         self._stream = stream
         self._is_terminal = stream.isatty()
         self._over = ""  # erases the line that is to be written over
-        self.width = shutil.get_terminal_size().columns
-        self.is_utf8 = codecs.lookup(stream.encoding or "ascii").name == "utf-8"
+        self.width: int = shutil.get_terminal_size().columns
+        self.is_utf8: bool = codecs.lookup(stream.encoding or "ascii").name == "utf-8"
 
     def say(self, line: str = "", /) -> None:
         """Show a line that stays."""

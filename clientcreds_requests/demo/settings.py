@@ -19,8 +19,13 @@ class Times:
     # machine which stalls for half a second changes nothing, and after the outage there are 3 s
     # left of it in which to try the renewal again.
     def __init__(self, pace: float) -> None:
-        self.lifetime, self.leeway, self.renew_ahead = 6.0 * pace, 0.5 * pace, 4.5 * pace
-        self.latency, self.api_latency = 0.3 * pace, 0.04 * pace
-        self.settled, self.outage, self.tail = 0.8 * pace, 2.2 * pace, 0.8 * pace
-        self.backoff = 0.25 * pace
-        self.step = 0.25 * pace  # to a column of the timeline
+        self.lifetime: float = 6.0 * pace
+        self.leeway: float = 0.5 * pace
+        self.renew_ahead: float = 4.5 * pace
+        self.latency: float = 0.3 * pace
+        self.api_latency: float = 0.04 * pace
+        self.settled: float = 0.8 * pace
+        self.outage: float = 2.2 * pace
+        self.tail: float = 0.8 * pace
+        self.backoff: float = 0.25 * pace
+        self.step: float = 0.25 * pace  # to a column of the timeline

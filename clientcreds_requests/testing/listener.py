@@ -42,7 +42,7 @@ class Listener:
         latency: Callable[[], float],
         scripted: Callable[[RecordedRequest], bool] = lambda _: True,
     ) -> None:
-        self.port = 0
+        self.port: int = 0
         self.scripts: deque[Script] = deque()
         self._identify, self._respond, self._latency = identify, respond, latency
         self._scripted = scripted

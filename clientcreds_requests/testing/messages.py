@@ -10,7 +10,7 @@ from enum import Enum
 from http.client import HTTPMessage, parse_headers, responses
 from io import BufferedReader
 from time import monotonic  # by name: a test that patches time.monotonic must not move this clock
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, cast
 from urllib.parse import parse_qsl
 
 TokenState: TypeAlias = Literal["valid", "expired", "revoked", "unknown", "none"]
@@ -46,7 +46,9 @@ class Answer:
     def encode(self, request: RecordedRequest) -> tuple[bytes, bool]:
         """Return the bytes that answer `request`, and whether the connection stays open."""
         headers = HTTPMessage()
-        pairs = self.headers.items() if isinstance(self.headers, Mapping) else self.headers
+        pairs = self.headers
+        if isinstance(pairs, Mapping):
+            pairs = cast("Mapping[str, str]", pairs).items()
         for name, value in pairs:
             headers[name] = value  # appends, as HTTPMessage does
         match self.body:
@@ -114,13 +116,15 @@ class RecordedRequest:
         with suppress(ValueError, RecursionError):
             match self.headers.get_content_type():
                 case "application/json":
-                    content = json.loads(self.body)
+                    content: dict[str, Any] | list[Any] | str | float | None = json.loads(self.body)
                     params = content if isinstance(content, dict) else {}
                 case "application/x-www-form-urlencoded":
                     values: dict[str, list[str]] = {}
                     for name, value in parse_qsl(self.body.decode()):
                         values.setdefault(name, []).append(value)
                     params = {name: v[0] if len(v) == 1 else v for name, v in values.items()}
+                case _:  # nothing that a client of ours sends
+                    pass
         return params
 
     def __repr__(self) -> str:  # query, headers and body may hold secrets

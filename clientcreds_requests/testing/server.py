@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from time import monotonic
@@ -96,9 +96,9 @@ class LocalAuthorizationServer:
         self.lifetime = lifetime
         self.latency = latency
         self.api_latency = api_latency
-        self.scopes = None if scopes is None else frozenset(scopes)
-        self.accepts = set(accepts)
-        self.methods = set(methods)
+        self.scopes: frozenset[str] | None = None if scopes is None else frozenset(scopes)
+        self.accepts: set[Literal["json", "form"]] = set(accepts)
+        self.methods: set[Literal["client_secret_post", "client_secret_basic"]] = set(methods)
         self._tokens: dict[str, IssuedToken] = {}
         self._authorization_server = Listener(
             self._identify_client, self._respond, lambda: self.latency, _is_token_request
@@ -206,7 +206,7 @@ class LocalAuthorizationServer:
         self._authorization_server.down = down
 
     @contextmanager
-    def outage(self) -> Iterator[None]:
+    def outage(self) -> Generator[None]:
         """Be :attr:`down` for the length of a ``with`` block."""
         self.down = True
         try:
