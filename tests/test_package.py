@@ -24,6 +24,7 @@ EXTRAS = {
     "demo",
     "jwt",
     "keys",
+    "pytest_plugin",
     "redis",
     "redis_calls",
     "redis_records",
