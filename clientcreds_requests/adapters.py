@@ -68,7 +68,7 @@ class RetriedRequest(requests.PreparedRequest):
         self,
         method: str,
         url: str,
-        complete: Callable[[], tuple[bytes, Mapping[str, str]]],
+        complete: Callable[[], tuple[bytes | str, Mapping[str, str]]],
         until: float,
         final: frozenset[int] = frozenset(),
     ) -> None:
