@@ -118,3 +118,59 @@ def test_the_mocker_of_requests_mock_stubs_the_token_endpoint_too():
         mock.get(API, json={"a": 1})
         assert requests.get(API, auth=auth).json() == {"a": 1}
         assert mock.last_request.headers["Authorization"] == "Bearer T1"
+
+
+def test_the_fixture_of_requests_mock_stubs_the_token_endpoint(request):
+    pytest.importorskip("requests_mock", reason="requests-mock is not installed")
+    mock = request.getfixturevalue("requests_mock")
+    mock.post(TOKEN_ENDPOINT, json=token_answer("T1"))
+    mock.get(API, request_headers={"Authorization": "Bearer T1"}, json={"a": 1})
+    with ClientCredentialsSession(*CLIENT) as session:
+        assert session.get(API).json() == {"a": 1}
+    assert [call.url for call in mock.request_history] == [TOKEN_ENDPOINT, API]
+
+
+@pytest.mark.parametrize("body", ["json", "form"])
+def test_w2_responses_can_match_the_parameters_of_a_token_request(body):
+    responses = pytest.importorskip("responses", reason="responses is not installed")
+    matchers = responses.matchers
+    params = {
+        "grant_type": "client_credentials",
+        "client_id": "id",
+        "client_secret": "secret",
+        "scope": "a",
+    }
+    matcher = matchers.json_params_matcher if body == "json" else matchers.urlencoded_params_matcher
+    carried = matchers.header_matcher({"Authorization": "Bearer T1"})
+    with responses.RequestsMock() as mock:
+        mock.post(TOKEN_ENDPOINT, json=token_answer("T1"), match=[matcher(params)])
+        mock.get(API, json={"a": 1}, match=[carried])
+        auth = ClientCredentialsAuth(*CLIENT, scope="a", body=body)
+        assert requests.get(API, auth=auth).json() == {"a": 1}
+
+
+def test_responses_lets_the_fixtures_server_through(authorization_server, client_credentials):
+    responses = pytest.importorskip("responses", reason="responses is not installed")
+    with responses.RequestsMock() as mock:
+        mock.add_passthru(authorization_server.url)
+        mock.add_passthru(authorization_server.api_url)
+        mock.get(API, json={"a": 1})
+        assert requests.get(API, auth=client_credentials).json() == {"a": 1}
+        (stubbed,) = mock.calls
+        assert stubbed.request.headers["Authorization"].startswith("Bearer ")
+        authorization_server.revoke_all()
+        assert requests.get(authorization_server.api_url, auth=client_credentials).ok
+    assert len(authorization_server.token_requests) == 2
+
+
+def test_requests_mock_lets_the_fixtures_server_through(
+    request, authorization_server, client_credentials
+):
+    pytest.importorskip("requests_mock", reason="requests-mock is not installed")
+    mock = request.getfixturevalue("requests_mock")
+    mock.post(authorization_server.token_endpoint, real_http=True)
+    mock.get(authorization_server.api_url, real_http=True)
+    mock.get(API, json={"a": 1})
+    assert requests.get(API, auth=client_credentials).json() == {"a": 1}
+    assert requests.get(authorization_server.api_url, auth=client_credentials).ok
+    assert len(authorization_server.token_requests) == 1
