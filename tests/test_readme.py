@@ -5,6 +5,7 @@ Those on coming from another library, which need that library, are run by test_m
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 from pathlib import Path
@@ -84,11 +85,13 @@ def namespace(server, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     "block", BLOCKS, ids=lambda block: re.sub(r"\W+", " ", block.split("\n")[0])[:60]
 )
-def test_a_block_of_the_readme_runs(block, server, namespace, tmp_path):
+def test_a_block_of_the_readme_runs(block, server, namespace, tmp_path, request):
     if "clientcreds_requests.jwt" in block:  # which the local server does not know
         kind = "DPoP" if "dpop=" in block else "Bearer"
         server.answer_next(Answer(200, token_answer("t", token_type=kind)))
     exec(compile(localised(block, server, tmp_path), "README.md", "exec"), namespace)
+    for test in [value for name, value in namespace.items() if name.startswith("test_")]:
+        test(*map(request.getfixturevalue, inspect.signature(test).parameters))
     made = namespace.get("auth")
     if made is not None and made.endpoint.url == server.token_endpoint:
         assert made.authorize().authorized
