@@ -35,7 +35,10 @@ class ClientCredentialsSession(requests.Session):
     :param client_secret: its secret, or a callable that returns it.
     :param base_url: what relative URLs are appended to. The token then goes to its origin alone,
         unless ``allowed_origins`` says otherwise.
-    :param options: see :class:`ClientCredentialsAuth`.
+    :param options: keyword arguments of :class:`ClientCredentialsAuth`, which tells what they mean:
+        ``scope``, ``resources``, ``audience``, ``extra_params``, ``extra_headers``, ``body``,
+        ``client_auth``, ``leeway``, ``renew_ahead``, ``timeout``, ``deadline``, ``retries``,
+        ``allowed_origins``, ``allow_http``, ``store`` and ``dpop``.
     :raises TypeError, ValueError: for arguments that could not work.
     :raises InsecureTransportError: for plain http to another machine.
     """

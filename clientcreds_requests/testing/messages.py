@@ -29,7 +29,10 @@ HANG: Final = Fault.HANG
 
 @dataclass(frozen=True)
 class Answer:
-    """A well-formed HTTP answer; ``Content-Type`` and ``Content-Length`` are added unless given.
+    """A well-formed HTTP answer; ``Content-Type`` and ``Content-Length`` are added unless given::
+
+        Answer(400, {"error": "invalid_scope"})
+        Answer(200, "<html>", {"Content-Type": "text/html"})
 
     :param status: the status code.
     :param body: bytes, text, or a dict that is sent as JSON.

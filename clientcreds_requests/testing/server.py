@@ -63,15 +63,20 @@ class LocalAuthorizationServer:
             assert requests.get(server.api_url, auth=auth).ok
             assert len(server.token_requests) == 1
 
+    Each parameter is an attribute of the same name, which can be set.
+
     :param client_id: the client that is registered from the start; see :attr:`clients` for more.
     :param client_secret: its secret. The default holds what careless encoding breaks.
     :param lifetime: seconds that a token is valid, from the arrival of its request. None: for ever,
         and ``expires_in`` is left out.
     :param latency: seconds that each token request takes.
     :param api_latency: seconds that each API request takes.
-    :param scopes: the scopes that exist, all granted to who asks for none. None: any.
-    :param accepts: the bodies that the token endpoint reads.
-    :param methods: the client authentication methods that it knows.
+    :param scopes: the scopes that exist, all granted to who asks for none; another one is
+        ``invalid_scope``. None: any.
+    :param accepts: the bodies that the token endpoint reads: ``json``, ``form`` or both. What it
+        does not read is ``invalid_request``.
+    :param methods: the client authentication methods that it knows: ``client_secret_post``,
+        ``client_secret_basic`` or both. Another one is ``invalid_client``.
     """
 
     def __init__(
@@ -92,7 +97,7 @@ class LocalAuthorizationServer:
         self.client_id = client_id
         self.client_secret = client_secret
         self.clients: dict[str, str] = {}
-        """Further clients: ids and secrets."""
+        """Further clients: their secrets, by client id. Add to it as you like."""
         self.lifetime = lifetime
         self.latency = latency
         self.api_latency = api_latency
@@ -106,7 +111,7 @@ class LocalAuthorizationServer:
         self._api = Listener(self._identify_token, self._respond_to_call, lambda: self.api_latency)
 
     def start(self) -> LocalAuthorizationServer:
-        """Open both ports."""
+        """Open both ports, and return the server itself."""
         self._authorization_server.start()
         self._api.start()
         return self
@@ -133,17 +138,27 @@ class LocalAuthorizationServer:
 
     @property
     def token_endpoint(self) -> str:
-        """The URL to get tokens from."""
+        """The URL to get tokens from: the first argument of a ClientCredentialsAuth."""
         return f"{self.url}/token"
 
     @property
     def api_url(self) -> str:
-        """The URL of the API, another origin. It echoes any request that carries a valid token."""
+        """The URL of the API, another origin than that of :attr:`url`.
+
+        Any request to it, whatever path follows, that carries a valid token has a 200 with JSON
+        that echoes it: ``method``, ``path``, ``query``, ``body_length``, ``body_sha256`` and the
+        token's ``client_id`` and ``scope``. Any other has the 401 of RFC 6750.
+        """
         return f"http://127.0.0.1:{self._api.port}/api"
 
     @property
     def token_requests(self) -> list[RecordedRequest]:
-        """The requests to the token endpoint in order of arrival, with those in flight."""
+        """The requests to the token endpoint in order of arrival, with those in flight.
+
+        Each is a :class:`RecordedRequest`::
+
+            assert [request.params["scope"] for request in server.token_requests] == ["api:read"]
+        """
         return [r for r in self._authorization_server.requests() if _is_token_request(r)]
 
     @property
@@ -170,7 +185,8 @@ class LocalAuthorizationServer:
         """Issue a token without a request.
 
         :param client_id: whom to; the server's first client by default.
-        :param scope: what for.
+        :param scope: what for, space-separated.
+        :return: the token; ``issue().access_token`` is what the API accepts.
         """
         token = IssuedToken(
             access_token=secrets.token_urlsafe(32),
@@ -183,8 +199,9 @@ class LocalAuthorizationServer:
         return token
 
     def revoke(self, access_token: str) -> None:
-        """Let the API refuse this token from now on.
+        """Let the API refuse this token from now on, with a 401 and ``invalid_token``.
 
+        :param access_token: as it was issued.
         :raises ValueError: when it was not issued here.
         """
         if access_token not in self._tokens:
@@ -207,7 +224,11 @@ class LocalAuthorizationServer:
 
     @contextmanager
     def outage(self) -> Generator[None]:
-        """Be :attr:`down` for the length of a ``with`` block."""
+        """Be :attr:`down` for the length of a ``with`` block::
+
+        with server.outage(), pytest.raises(TokenConnectionError):
+            auth.authorize()
+        """
         self.down = True
         try:
             yield
@@ -215,7 +236,9 @@ class LocalAuthorizationServer:
             self.down = False
 
     def answer_next(self, *answers: Script) -> None:
-        """Script the answers to the next token requests, each used once, in order of arrival.
+        """Script the answers to the next token requests, each used once, in order of arrival::
+
+            server.answer_next(Answer(503, headers={"Retry-After": "1"}), RESET)
 
         :param answers: an :class:`Answer`; ``RESET``; ``HANG``; bytes that are sent as they are, in
             one piece or as an iterable of pieces, before the connection is closed; None for the
