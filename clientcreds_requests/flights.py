@@ -40,7 +40,7 @@ class Flight:
     )
 
     def __init__(self, request: TokenRequest) -> None:
-        self.request = request
+        self.request: TokenRequest = request
         self.future: Future[Token] = Future()
         self.future.set_running_or_notify_cancel()  # whoever holds it cannot cancel it
         #: Has the outcome been taken note of? Guarded by the manager's lock.

@@ -42,7 +42,8 @@ class TokenStats(NamedTuple):
 def stats_of(entries: Iterable[Entry]) -> TokenStats:
     """The figures of several token requests together; under the manager's lock."""
     counts: Counter[str] = Counter()
-    errors, left = [], []
+    errors: list[float] = []
+    left: list[float] = []
     for entry in entries:
         counts.update(entry.counts)
         if entry.last_error_at is not None:

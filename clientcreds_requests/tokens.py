@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from .arguments import strings, text
@@ -74,7 +74,8 @@ class TokenRequest(Value):
 
     # Every lookup of a token needs the hash: it is reckoned once.
     def __hash__(self) -> int:
-        return self.__dict__["_hash"]  # type: ignore[no-any-return]
+        reckoned: int = self.__dict__["_hash"]
+        return reckoned
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Hashes of strings differ from process to process.
@@ -177,7 +178,14 @@ class Token(Value):
     # Is it from a store, where it may have lain for a while?
     stored: bool
 
-    __match_args__ = ("access_token", "expires_at", "scope", "token_type", "extra", "authorization")
+    __match_args__: ClassVar[tuple[str, ...]] = (
+        "access_token",
+        "expires_at",
+        "scope",
+        "token_type",
+        "extra",
+        "authorization",
+    )
     _secret = frozenset({"access_token", "extra", "authorization"})
 
     def __init__(

@@ -39,6 +39,7 @@ from clientcreds_requests import (
 from clientcreds_requests.jwt import DPoPKey, PrivateKeyJWT
 from clientcreds_requests.pytest_plugin import authorization_server, client_credentials
 from clientcreds_requests.redis import RedisTokenStore
+from clientcreds_requests.stats import TokenStats
 from clientcreds_requests.testing import (
     HANG,
     RESET,
@@ -326,6 +327,10 @@ assert_type(manager.get_token(asked), Token)
 assert_type(manager.invalidate(token), bool)
 assert_type(manager.invalidate(token, asked), bool)
 assert_type(manager.clear(), None)
+assert_type(manager.stats(), TokenStats)
+assert_type(manager.stats(asked), TokenStats)
+assert_type(manager.stats().obtained, int)
+assert_type(manager.stats().seconds_left, float | None)
 assert_type(manager.clear(asked), None)
 TokenManager(lambda: token)  # type: ignore[misc, arg-type]
 
