@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import runpy
 import signal
 import subprocess
 import sys
@@ -70,16 +69,20 @@ def test_without_a_command_it_prints_help_and_exits_with_status_2(capsys):
     assert "demo" in capsys.readouterr().err
 
 
-def test_python_m_runs_it(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["clientcreds_requests"])
-    with pytest.raises(SystemExit, match="2"):
-        runpy.run_module("clientcreds_requests", run_name="__main__", alter_sys=True)
-    assert capsys.readouterr().err.startswith("usage: clientcreds-requests")
+def test_python_m_runs_it():
+    ran = run_python("-m", "clientcreds_requests")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith("usage: clientcreds-requests")
 
 
-def test_a_process_that_imports_the_main_module_does_not_run_it(capsys):
-    runpy.run_module("clientcreds_requests.__main__", run_name="__mp_main__")
-    assert capsys.readouterr() == ("", "")
+def test_a_process_that_imports_the_main_module_does_not_run_it():
+    ran = run_python("-c", "import clientcreds_requests.__main__")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+
+
+def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    # In a process of its own: of what pytest rewrites, runpy runs nothing.
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
 
 
 def test_version_is_that_of_the_distribution(capsys):
