@@ -19,6 +19,7 @@ from urllib3.exceptions import MaxRetryError
 from urllib3.response import BaseHTTPResponse
 
 from .bodies import read_body
+from .deadline import Deadline
 from .events import log
 from .origins import without_query
 from .tokens import Moment
@@ -130,10 +131,20 @@ class RetryAdapter(BaseAdapter):
         if not isinstance(adapter, HTTPAdapter):  # it has no connections to be left idle
             return self._send(adapter, request, timeout, settings)
         apart = _with_connections_of_its_own(adapter)
-        try:
-            return self._send(apart, request, timeout, settings)
-        finally:
-            HTTPAdapter.close(apart)  # a subclass may close more than is the twin's
+        with Deadline(request.until) as deadline:
+            deadline.watch(apart)
+            try:
+                response = self._send(apart, request, timeout, settings)
+            except requests.Timeout:
+                raise
+            except requests.RequestException as error:
+                deadline.check(error)
+                raise
+            finally:
+                HTTPAdapter.close(apart)  # a subclass may close more than is the twin's
+                del apart.get_connection_with_tls_context  # which holds it in turn
+            deadline.check()  # a body that ends with the connection may have been cut short
+            return response
 
     def _send(
         self, adapter: BaseAdapter, request: RetriedRequest, timeout: Any, settings: dict[str, Any]

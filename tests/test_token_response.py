@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import itertools
 import json
+import socket
 import threading
 import time
 import tracemalloc
@@ -16,7 +19,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from raw_server import endpoint_of, failure_of
 
-from clientcreds_requests import Token, TokenError, TokenRequest, TokenTimeout
+from clientcreds_requests import (
+    ClientSecretPost,
+    Token,
+    TokenEndpoint,
+    TokenError,
+    TokenRequest,
+    TokenTimeout,
+)
+from clientcreds_requests.deadline import Deadline
 from clientcreds_requests.testing import HANG, RESET, Answer
 from clientcreds_requests.token_response import Redactor, read_token
 from clientcreds_requests.tokens import Moment
@@ -235,6 +246,77 @@ def test_a5_a_body_that_drips_is_given_up_at_the_deadline(server, drip):
     started = time.monotonic()
     assert isinstance(failure_of(endpoint), TokenTimeout)
     assert time.monotonic() - started < 3
+
+
+class Flood:
+    """Interim answers, one after the other, until nobody reads them."""
+
+    def __iter__(self):
+        while True:
+            yield b"HTTP/1.1 100 Continue\r\n\r\n" * 100
+
+
+HEADS = {
+    "the status line": Drip(b"HTTP/1.1 "),
+    "header fields": Drip(b"HTTP/1.1 200 OK\r\nX-Slow: "),
+    "interim answers": Flood(),
+}
+
+
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+def test_a5_a_head_without_end_is_given_up_at_the_deadline(server, head):
+    server.answer_next(head)
+    endpoint = endpoint_of(server, deadline=0.5)
+    started = time.monotonic()
+    error = failure_of(endpoint)
+    assert isinstance(error, TokenTimeout)
+    assert error.retryable
+    assert time.monotonic() - started < 3
+    assert not any(thread.name.startswith("Timer") for thread in threading.enumerate())
+
+
+class DrippingHandshake:
+    """Answers whoever wants to speak TLS with a record that never comes to its end."""
+
+    def __enter__(self):
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+        return f"https://127.0.0.1:{self._socket.getsockname()[1]}/token"
+
+    def __exit__(self, *exc_info):
+        self._thread.join(PATIENCE)
+        self._socket.close()
+
+    def _serve(self):
+        connection, _ = self._socket.accept()
+        with connection, contextlib.suppress(OSError):
+            for byte in itertools.chain(b"\x16\x03\x03\x40\x00\x02", itertools.repeat(0, 60)):
+                connection.sendall(bytes([byte]))
+                time.sleep(0.1)
+
+
+def test_a5_a_handshake_without_end_is_given_up_at_the_deadline():
+    with DrippingHandshake() as url:
+        method = ClientSecretPost(SECRET)
+        endpoint = TokenEndpoint(url, "id", method, body="form", retries=0, deadline=0.5)
+        started = time.monotonic()
+        assert isinstance(failure_of(endpoint), TokenTimeout)
+        assert time.monotonic() - started < 3
+
+
+def test_a5_a_connection_that_opens_after_the_deadline_is_hung_up_at_once():
+    deadline = Deadline(time.monotonic() + 3600)
+    ours, theirs = socket.socketpair()
+    with ours, theirs, deadline:
+        deadline._hang_up()
+        assert deadline._opened(lambda: ours).recv(1) == b""
+        assert theirs.recv(1) == b""
+
+
+def test_a5_a_connection_that_has_no_socket_of_its_own_is_left_alone():
+    with Deadline(time.monotonic() + 3600) as deadline:
+        assert deadline._connection(dict, a=1) == {"a": 1}
 
 
 def test_a5_a_body_that_stalls_just_before_the_deadline_is_given_up_at_the_deadline(server):
