@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from clientcreds_requests.challenges import parse_challenges
+from clientcreds_requests.challenges import MAX_LENGTH, parse_challenges
 
 TABLE = {
     "nothing": ("", []),
@@ -85,3 +85,7 @@ def test_r1_reading_takes_time_in_proportion_to_the_length(unit):
     for value in (long, f"Bearer {long}", "a" * 200_000 + long):
         parse_challenges(value)
     assert time.monotonic() - started < 20  # in proportion to its square: hours
+
+
+def test_r1_no_more_is_read_than_an_honest_server_sends():
+    assert len(parse_challenges("a," * 1_000_000)) == MAX_LENGTH / 2
