@@ -20,6 +20,9 @@ from .token_response import JSON, json_object
 from .transport import FIELDS, send
 from .values import Value
 
+#: The longest URL of a token endpoint, in characters: messages name it.
+MAX_URL = 1000
+
 #: How many redirects are followed, all within the issuer's origin.
 MAX_REDIRECTS = 3
 
@@ -204,6 +207,8 @@ def _endpoint(url: Any, issuer: str, allow_http: bool) -> str:
         require_secure("its token_endpoint", prepared, allow_http)
     except TypeError:
         raise ValueError("names no token_endpoint") from None
+    if len(prepared) > MAX_URL:
+        raise ValueError(f"names a token_endpoint of more than {MAX_URL} characters")
     if issuer.lower().startswith("https:") and not prepared.startswith("https:"):
         raise ValueError("names a token_endpoint without https")
     return prepared

@@ -189,6 +189,8 @@ def test_an_issuer_with_a_final_slash_is_another_than_one_without(site):
         ("https://me:secret@h/token", "may not hold credentials"),
         ("http://auth.example.com/token", "is not https"),
         ("http://auth.example.com/" + "a" * 9999, "http://auth.example.com/aaa"),
+        ("https://auth.example.com/" + "a" * 976, "of more than 1000 characters"),
+        ("https://auth.example.com/" + "é" * 163, "of more than 1000 characters"),
     ],
 )
 def test_a_token_endpoint_that_cannot_be_used_is_refused(site, endpoint, problem):
