@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from http.client import BadStatusLine, RemoteDisconnected, UnknownProtocol
+
 import requests
 
 from .adapters import is_transient, root_cause
@@ -45,7 +47,10 @@ def unanswered(
     elif isinstance(error, requests.ConnectionError):
         kind = TokenConnectionError
     root = root_cause(error)
-    reason = redact.line(f"{type(root).__name__}: {root}")
+    # What should have been the head of an answer may be a token response without one.
+    quotes = isinstance(root, (BadStatusLine, UnknownProtocol))
+    quotes = quotes and not isinstance(root, RemoteDisconnected)
+    reason = redact.line(f"{type(root).__name__}: {'this is no HTTP' if quotes else root}")
     failure = kind(
         f"{what}: {reason}",
         status_code=getattr(getattr(error, "response", None), "status_code", None),

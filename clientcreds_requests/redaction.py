@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 from types import TracebackType
 from urllib.parse import quote, quote_plus, unquote
@@ -25,23 +26,55 @@ class Redactor:
         self._secrets = sorted(forms, key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
-        """The text without the secrets."""
+        """The text without the secrets; none of it, when one is there in disguise."""
         for secret in self._secrets:
             text = text.replace(secret, "[redacted]")
-        return text
+        disguised = self._secrets and any(s in v for v in _unescaped(text) for s in self._secrets)
+        return "[redacted]" if disguised else text
 
     def line(self, text: str, limit: int = 300) -> str:
         """The same as one bounded line of printable characters (RFC 6749 §10.14)."""
         text = "".join(c if c.isprintable() else " " for c in self(text)[: 4 * limit])
-        text = " ".join(text.split())
+        text = self(" ".join(text.split()))  # a secret with spaces may only now be one
         return text if len(text) <= limit else f"{text[:limit]}..."
+
+    def knowing(self, token: object) -> Redactor:
+        """One that also knows a token that came in vain."""
+        twin = Redactor()
+        found = {token} if isinstance(token, str) and len(token) > 4 else set()
+        twin._secrets = sorted({*self._secrets, *found}, key=len, reverse=True)
+        return twin
 
 
 def _forms(secret: str) -> tuple[str, ...]:
     """A secret as a server may repeat it: as it is, or as it was sent."""
     escaped = (json.dumps(secret, ensure_ascii=ascii)[1:-1] for ascii in (True, False))
     quoted = (quote(secret, s, errors="replace") for s in ("", "/"))
-    return secret, *quoted, quote_plus(secret, errors="replace"), *escaped
+    page = secret
+    for name, character in _ENTITIES.items():
+        page = page.replace(character, f"&{name};")
+    apostrophe = page.replace("&apos;", "&#x27;")  # as Python and others write it
+    return secret, *quoted, quote_plus(secret, errors="replace"), *escaped, page, apostrophe
+
+
+def _unescaped(text: str) -> Iterator[str]:
+    """What a text says to those who read it as JSON, as HTML or as a URL."""
+    if "\\" in text:
+        yield _JSON.sub(lambda found: found[2] or chr(int(found[1], 16)), text)
+    if "&" in text:
+        yield _HTML.sub(_character, text)
+    if "%" in text or "+" in text:
+        yield from (unquote(text), unquote(text.replace("+", " ")))
+
+
+_JSON = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
+_HTML = re.compile(r"&(?:#([0-9]{1,6})|#[xX]([0-9a-fA-F]{1,5})|(amp|lt|gt|quot|apos));")
+_ENTITIES = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
+
+
+def _character(found: re.Match[str]) -> str:
+    decimal, hexadecimal, name = found.groups()
+    return _ENTITIES[name] if name else chr(int(decimal or hexadecimal, 10 if decimal else 16))
 
 
 def credentials_in(authorization: str) -> Iterator[str]:
@@ -68,13 +101,14 @@ def bare_response(response: requests.Response, url: str, redact: Redactor) -> re
     bare = requests.Response()
     bare.status_code, bare.reason = response.status_code, redact(response.reason or "")
     for name, value in response.headers.items():
-        bare.headers[name] = redact(value)
-    bare.encoding = response.encoding
+        bare.headers[redact(name)] = redact(value)
     bare.url, bare.elapsed = without_query(url), response.elapsed
     bare.request = bare_request(url)
+    # Only what can be read can be searched: the NULs of UTF-16 go, and what no UTF-8 is.
+    text = response.content.decode(errors="replace").replace("\0", "")
     # What should have been a token response may hold a token somewhere.
-    text = "" if response.ok else response.content.decode(errors="surrogateescape")
-    bare._content = redact(text).encode(errors="surrogateescape")
+    bare._content = b"" if response.ok or '"access_token"' in text else redact(text).encode()
+    bare.encoding = "utf-8"  # a server may write anything there
     bare._content_consumed = True
     return bare
 

@@ -69,7 +69,8 @@ def read_token(
             return Token.from_response(members, sent_at, bound=bound)
         except ValueError as error:
             problem = redact(str(error))
-    return _error(response, url, members or {}, problem, redact)
+    members = members or {}
+    return _error(response, url, members, problem, redact.knowing(members.get("access_token")))
 
 
 def _error(

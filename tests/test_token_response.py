@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import html
 import itertools
 import json
 import socket
@@ -14,7 +15,7 @@ from urllib.parse import quote_plus
 
 import pytest
 import requests
-from helpers import PATIENCE, token_answer
+from helpers import PATIENCE, texts_in, token_answer
 from hypothesis import example, given
 from hypothesis import strategies as st
 from raw_server import endpoint_of, failure_of
@@ -490,6 +491,86 @@ def test_s1_a_secret_in_the_head_of_the_answer_is_redacted(server):
     server.answer_next(head.encode())
     response = failure_of(endpoint_of(server)).response
     assert SECRET not in f"{response.reason} {response.headers}"
+
+
+DISGUISES = {
+    "all escaped, as JSON": "".join(f"\\u{ord(character):04X}" for character in SECRET),
+    "escaped as Go does": json.dumps(SECRET).replace("&", "\\u0026")[1:-1],
+    "as HTML": html.escape(SECRET),
+    "as HTML, by numbers": "".join(f"&#{ord(character)};" for character in SECRET),
+    "as HTML, by other numbers": "".join(f"&#x{ord(character):X};" for character in SECRET),
+    "all percent-encoded": "".join(f"%{ord(character):02x}" for character in SECRET),
+    "percent-encoded, with +": quote_plus(SECRET, safe="/").lower(),
+}
+
+
+@pytest.mark.parametrize("disguise", DISGUISES.values(), ids=DISGUISES)
+def test_s1_a_secret_in_disguise_takes_the_whole_text_along(disguise):
+    error = read({"error": "odd", "error_description": f"not {disguise}"}, 400)
+    assert error.error == "odd"
+    assert error.error_description in ("[redacted]", "not [redacted]")
+    body = read(b'{"error": "odd", "it": "' + disguise.encode() + b'"}', 400).response.text
+    assert body in ("[redacted]", '{"error": "odd", "it": "[redacted]"}')
+
+
+def test_s1_escapes_of_something_else_stay():
+    said = {"error": "odd", "error_description": "50% &amp; \\u0041 &#65; a+b"}
+    assert read(said, 400).error_description == said["error_description"]
+    assert read(said, 400).response.json() == said
+
+
+def test_s1_a_secret_that_white_space_of_another_kind_breaks_is_redacted():
+    description = SECRET.replace(" ", "\0 \t")
+    error = read({"error": "odd", "error_description": f"not {description}"}, 400)
+    assert error.error_description == "not [redacted]"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32"])
+def test_s1_a_secret_in_two_bytes_a_character_is_redacted(encoding):
+    error = read(f'{{"error": "{SECRET}"}}'.encode(encoding), 400)
+    assert error.response.text.strip("\ufffd") == '{"error": "[redacted]"}'
+    assert b"s\0" not in error.response.content
+
+
+@pytest.mark.parametrize("charset", [SECRET, "a\0b", "idna", "undefined", "zlib_codec"], ids=ascii)
+def test_s1_a_charset_that_is_none_neither_tells_nor_breaks_anything(charset):
+    response = requests.Response()
+    response.status_code, response.encoding, response._content = 400, charset, "é".encode()
+    error = read_token(response, URL, Moment(1000.0, 1000.0), Redactor(SECRET))
+    assert error.response.text == "é"
+    assert SECRET not in str(vars(error.response))
+
+
+def test_s1_a_secret_in_the_name_of_a_field_is_redacted():
+    response = requests.Response()
+    response.status_code, response._content = 400, b""
+    response.headers[f"X-{SECRET}"] = "1"
+    error = read_token(response, URL, Moment(1000.0, 1000.0), Redactor(SECRET))
+    assert list(error.response.headers) == ["X-[redacted]"]
+
+
+@pytest.mark.parametrize("status", [200, 302, 400, 500])
+def test_s1_a_token_that_comes_with_an_error_is_told_nowhere(status):
+    token = "a-token-that-came-in-vain"
+    said = {"access_token": token, "error": "odd", "error_description": f"{token} is no use"}
+    error = read(said, status, X_Token=token)
+    assert error.error_description == "[redacted] is no use"
+    assert error.response.headers["X-Token"] == "[redacted]"
+    assert not any(token in text for text in texts_in(error))
+
+
+def test_s1_a_token_in_a_body_that_is_no_json_of_ours_is_told_nowhere():
+    assert read(b'{"access_token": "abc", "x": "\xff"}', 400).response.content == b""
+
+
+@pytest.mark.parametrize(
+    "line", [b'{"access_token":"a-token"}', b"HTTP/a-token"], ids=["no", "odd"]
+)
+def test_s1_an_answer_without_a_head_is_not_quoted(server, line):
+    server.answer_next(line + b" 200 OK\r\n\r\n")
+    error = failure_of(endpoint_of(server))
+    assert str(error).endswith(": this is no HTTP")
+    assert not any("a-token" in text for text in texts_in(error))
 
 
 def test_s1_a_long_secret_is_redacted_before_a_text_is_cut():
