@@ -1,0 +1,1 @@
+"""Fuzzing whatever reads bytes of a server: ``python -m tests.fuzz --help``."""

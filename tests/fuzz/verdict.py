@@ -1,0 +1,104 @@
+"""What may come of a hostile answer, and what may not."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from urllib.parse import unquote, unquote_plus
+
+import requests
+from helpers import texts_in
+
+from clientcreds_requests import Token, TokenError
+
+from .cases import ACCESS_TOKEN, CLIENT_SECRET, SECRETS
+
+MESSAGE = 2000
+"""The longest message: the endpoint, the OAuth error and a hint, each within its bounds."""
+WORDS = 303
+"""The longest description, and its three dots."""
+
+_NEEDLES = (CLIENT_SECRET, *SECRETS[1:4])
+
+
+class Complaint(AssertionError):
+    """What came of it may not be."""
+
+
+def judge(outcome: object, *, echoes: bool = True) -> str:
+    """What an outcome is, in a word.
+
+    :param echoes: may the server have been told a secret? Metadata is asked for without one.
+    :raises Complaint: when it may not be.
+    """
+    if isinstance(outcome, Token):
+        return _judge_token(outcome)
+    if not isinstance(outcome, TokenError):
+        raise Complaint(f"{type(outcome).__name__} came out of it")
+    _judge_words(outcome)
+    if echoes:
+        _judge_secrets(outcome)
+    return f"{type(outcome).__name__} {outcome.status_code}"
+
+
+def _judge_secrets(error: TokenError) -> None:
+    for text in texts_of(error):
+        for needle in _NEEDLES:
+            before, found, after = text.partition(needle)
+            if found:
+                shown = before[-100:] + found + after[:100]
+                raise Complaint(f"the client secret is in the error: {shown!a}")
+    said = (str(error), error.error, error.error_description, error.error_uri)
+    if any(words and ACCESS_TOKEN in words for words in said):
+        raise Complaint(f"the access token is in the error: {said!a}")
+    with suppress(ValueError, RecursionError, AttributeError):
+        if error.response.json().get("access_token") == ACCESS_TOKEN:
+            raise Complaint("the access token is in the error's response")
+
+
+def _judge_token(token: Token) -> str:
+    if not re.fullmatch(r"[!-~]+", token.access_token):
+        raise Complaint("a token that is not visible ASCII")
+    if token.authorization != f"Bearer {token.access_token}":
+        raise Complaint("another header")
+    if token.expires_at is not None and not math.isfinite(token.expires_at):
+        raise Complaint("an expiry that is no number")
+    if math.isnan(token.seconds_left()):
+        raise Complaint("a lifetime that is no number")
+    return "Token"
+
+
+def _judge_words(error: TokenError) -> None:
+    message = str(error)
+    if len(message) > MESSAGE:
+        raise Complaint(f"a message of {len(message)} characters: {message[:300]!a}")
+    for words in (message, error.error, error.error_description, error.error_uri):
+        if words is not None and not words.isprintable():
+            raise Complaint(f"control characters, or more than a line: {words[:300]!a}")
+    for words in (error.error, error.error_description, error.error_uri):
+        if words is not None and len(words) > WORDS:
+            raise Complaint(f"{len(words)} characters: {words[:300]!a}")
+    after = error.retry_after
+    if after is not None and not 0 <= after < math.inf:
+        raise Complaint(f"retry_after={after}")
+
+
+def texts_of(error: TokenError) -> Iterator[str]:
+    """All text of an error, and what a reader would make of its response."""
+    yield from texts_in(error)
+    response = error.response
+    if isinstance(response, requests.Response):
+        body = response.content.decode("utf-8", "replace").replace("\0", "")
+        yield from (body, unquote(body), unquote_plus(body), html.unescape(body), response.text)
+        with suppress(ValueError, RecursionError):
+            yield json.dumps(response.json(), ensure_ascii=False).replace('\\"', '"')
+
+
+def judge_text(text: str) -> None:
+    """Is it a line within bounds?"""
+    if len(text) > MESSAGE or not text.isprintable():
+        raise Complaint(f"no bounded line: {text[:300]!a}")
