@@ -9,6 +9,7 @@ import requests
 
 from .exceptions import TokenError
 from .origins import origin, without_query
+from .redaction import without_our_frames
 
 #: Nonces are kept for so many origins: those that gave a new one last.
 MAX_NONCES = 64
@@ -77,15 +78,23 @@ class Prover:
 
         :raises TokenError: when the key fails.
         """
+        failure = self._prove(request)
+        if failure is not None:  # raised here, where no frame of its traceback holds the token
+            raise failure
+
+    def _prove(self, request: requests.PreparedRequest) -> TokenError | None:
         authorization = str(request.headers.get("Authorization", ""))
         url = request.url or ""
         try:
             request.headers["DPoP"] = self.proof(request.method or "", url, authorization)
         except Exception as error:
-            raise TokenError(
+            failure = TokenError(
                 f"no DPoP proof for {without_query(url)}: the dpop key raised "
                 f"{type(error).__name__}"
-            ) from error
+            )
+            failure.__cause__ = without_our_frames(error)
+            return failure
+        return None
 
     def learn(self, response: requests.Response) -> str | None:
         """Keep the nonce that a server gave, for the next request to it (RFC 9449 §8.2).

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from time import perf_counter
 
 import pytest
+import secrecy
 from hypothesis import settings
 
 import clientcreds_requests
@@ -16,6 +17,20 @@ from clientcreds_requests.testing import LocalAuthorizationServer
 # The same examples in every run: a failure is one of the code, and shows on every machine.
 settings.register_profile("deterministic", derandomize=True, deadline=None)
 settings.load_profile("deterministic")
+
+
+secrecy.watch()
+
+
+@pytest.fixture(autouse=True)
+def no_secret_gets_out(request: pytest.FixtureRequest):
+    """S1, in every test: what is left behind holds neither client secret nor access token."""
+    notes = secrecy.begin()
+    yield
+    secrecy.begin()  # nothing that comes later is this test's
+    if not request.node.get_closest_marker("tells_secrets"):
+        leaks = list(notes.leaks())
+        assert not leaks, "\n".join(leaks)
 
 
 @pytest.fixture(autouse=True)

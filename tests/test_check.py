@@ -505,6 +505,7 @@ def echo(status, place):
     return answer
 
 
+@pytest.mark.tells_secrets("the server says in other words what was never sent in these")
 @pytest.mark.parametrize("place", ["error", "page", "scope"])
 @pytest.mark.parametrize("status", [200, 302, 400, 401, 404, 429, 500])
 def test_a_server_that_repeats_secrets_does_not_get_them_printed(server, check, status, place):
@@ -514,6 +515,7 @@ def test_a_server_that_repeats_secrets_does_not_get_them_printed(server, check, 
         assert form not in out
 
 
+@pytest.mark.tells_secrets("the server says in other words what was never sent in these")
 def test_what_a_server_says_besides_the_secret_is_shown(server, check):
     server.answer_next(*[echo(400, "error")] * 8)
     result = check("--scope", "a")

@@ -438,9 +438,12 @@ def test_a1_a_key_that_fails_is_a_token_error_that_says_so(server, outcome):
 def test_f4_a_key_that_fails_at_the_api_is_a_token_error_too(server, auth):
     auth.authorize()
     auth._prover.key = Broken(OSError("the HSM is gone"))
-    with pytest.raises(TokenError, match=r"no DPoP proof for http.*the dpop key raised OSError"):
+    with pytest.raises(
+        TokenError, match=r"no DPoP proof for http.*the dpop key raised OSError"
+    ) as caught:
         requests.get(f"{server.api_url}?key=of-the-api", auth=auth)
     assert server.api_requests == []
+    assert str(caught.value.__cause__) == "the HSM is gone"
 
 
 def test_s1_a_server_that_repeats_the_proof_is_not_quoted(server, key):

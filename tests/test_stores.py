@@ -272,6 +272,7 @@ def test_a_refusal_that_another_process_heard_is_over_once_the_secret_has_change
     assert len(server.token_requests) == 1
 
 
+@pytest.mark.tells_secrets("the store is a list of the test's own, and pickled with its tokens")
 def test_a_store_that_needs_a_secret_is_refused_to_a_client_without_one(make_auth, shelf):
     shelf.needs_secret = True
     assert make_auth(store=shelf).get_token()
