@@ -556,7 +556,7 @@ class Source:
         if 300 <= status < 400 or r.random() < 0.03:
             lines.append(b"Location: " + self._mutated_text(r.choice(LOCATIONS)))
         if (target == "api" and r.random() < 0.9) or r.random() < 0.03:
-            for _ in range(r.choice((1, 1, 1, 2, 30)) if target == "api" else 1):
+            for _ in range(r.choice((1, 1, 1, 1, 1, 1, 2, 2, 3, 30)) if target == "api" else 1):
                 lines.append(b"WWW-Authenticate: " + self._mutated_text(r.choice(CHALLENGES)))
         if r.random() < 0.1:
             name = r.choice(

@@ -12,7 +12,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -136,20 +136,24 @@ def _batches(level: str, count: int, seed: int) -> Iterator[Batch]:
     if level == "socket":
         shares = {"metadata": count // 5, "api": count // 5}
         shares["token"] = count - sum(shares.values())
-    size = 20_000 if level == "parser" else 1000
+    size = max(100, min(20_000 if level == "parser" else 1000, count // 6))
     for target in TARGETS:
         for first in range(0, shares[target], size):
             yield Batch(level, target, first, min(size, shares[target] - first), seed)
 
 
+def _work_apart(batch: Batch) -> Figures:
+    # A pool that replaces its processes may hang (python/cpython#115634): one for each batch.
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        return process.submit(work, batch).result()
+
+
 def run(level: str, count: int, seed: int, workers: int) -> Figures:
     """Run so many cases at a level, and print what came of them."""
     total, started = Figures(), time.monotonic()
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, max_tasks_per_child=1) as pool:
-        pending = [pool.submit(work, batch) for batch in _batches(level, count, seed)]
-        for done in as_completed(pending):
-            total.add(done.result())
+    with ThreadPoolExecutor(workers) as pool:
+        for figures in pool.map(_work_apart, _batches(level, count, seed)):
+            total.add(figures)
     seconds = time.monotonic() - started
     print(f"{level}: {total.cases:,} cases of seed {seed} in {seconds:.0f} s")
     print(f"  slowest case: {total.slowest[0] * 1000:.0f} ms ({total.slowest[1]})")
