@@ -26,7 +26,7 @@ class Deadline:
 
     def __init__(self, until: float) -> None:
         #: Has the moment come?
-        self.passed = False
+        self.passed: bool = False
         self._sockets: list[socket.socket] = []
         self._timer = threading.Timer(until - time.monotonic(), self._hang_up)
         self._timer.daemon = True
@@ -52,7 +52,7 @@ class Deadline:
             pool.ConnectionCls = functools.partial(self._connection, pool.ConnectionCls)  # type: ignore[assignment]
             return pool
 
-        adapter.get_connection_with_tls_context = watched  # type: ignore[method-assign]
+        vars(adapter)["get_connection_with_tls_context"] = watched
 
     def check(self, cause: Exception | None = None) -> None:
         """Take nothing that came in, or went wrong, after the moment for an answer.

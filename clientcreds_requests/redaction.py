@@ -41,7 +41,7 @@ class Redactor:
     def knowing(self, token: object) -> Redactor:
         """One that also knows a token that came in vain."""
         twin = Redactor()
-        found = {token} if isinstance(token, str) and len(token) > 4 else set()
+        found = [token] if isinstance(token, str) and len(token) > 4 else []
         twin._secrets = sorted({*self._secrets, *found}, key=len, reverse=True)
         return twin
 
@@ -60,15 +60,15 @@ def _forms(secret: str) -> tuple[str, ...]:
 def _unescaped(text: str) -> Iterator[str]:
     """What a text says to those who read it as JSON, as HTML or as a URL."""
     if "\\" in text:
-        yield _JSON.sub(lambda found: found[2] or chr(int(found[1], 16)), text)
+        yield re.sub(_JSON, lambda found: found[2] or chr(int(found[1], 16)), text)
     if "&" in text:
-        yield _HTML.sub(_character, text)
+        yield re.sub(_HTML, _character, text)
     if "%" in text or "+" in text:
         yield from (unquote(text), unquote(text.replace("+", " ")))
 
 
-_JSON = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
-_HTML = re.compile(r"&(?:#([0-9]{1,6})|#[xX]([0-9a-fA-F]{1,5})|(amp|lt|gt|quot|apos));")
+_JSON = r"(?s)\\(?:u([0-9a-fA-F]{4})|(.))"
+_HTML = r"&(?:#([0-9]{1,6})|#[xX]([0-9a-fA-F]{1,5})|(amp|lt|gt|quot|apos));"
 _ENTITIES = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 
 

@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import urlsplit
 
 from .arguments import strings, text
@@ -178,14 +178,7 @@ class Token(Value):
     # Is it from a store, where it may have lain for a while?
     stored: bool
 
-    __match_args__: ClassVar[tuple[str, ...]] = (
-        "access_token",
-        "expires_at",
-        "scope",
-        "token_type",
-        "extra",
-        "authorization",
-    )
+    _aside = frozenset({"expires_monotonic", "stored"})
     _secret = frozenset({"access_token", "extra", "authorization"})
 
     def __init__(

@@ -40,9 +40,11 @@ class Value:
     But to import them takes as long as half of this package, and every program would wait.
     """
 
-    #: The fields; to be given in a class body that has other annotations too.
+    #: The fields.
     __match_args__: ClassVar[tuple[str, ...]] = ()
-    #: Those that ``repr`` does not show.
+    #: What is annotated, and yet is no field.
+    _aside: ClassVar[frozenset[str]] = frozenset()
+    #: The fields that ``repr`` does not show.
     _secret: ClassVar[frozenset[str]] = frozenset()
 
     if not TYPE_CHECKING:  # type checkers know what a dataclass has
@@ -56,8 +58,8 @@ class Value:
             self._set(**given)
 
         def __init_subclass__(cls):
-            if "__match_args__" not in cls.__dict__:
-                cls.__match_args__ = (*cls.__match_args__, *cls.__annotations__)
+            own = [name for name in cls.__annotations__ if name not in cls._aside]
+            cls.__match_args__ = (*cls.__match_args__, *own)
 
         def __setattr__(self, name, _):
             raise _frozen()(f"cannot assign to field {name!r}")

@@ -160,8 +160,9 @@ notes = Notes()
 def _noting(kind: str, function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def noting(self: object, *args: Any, **options: Any) -> Any:
+        result = function(self, *args, **options)
         notes.note(kind, self)
-        return function(self, *args, **options)
+        return result
 
     return noting
 
@@ -246,9 +247,9 @@ def watch() -> None:
     for kind in _CLIENTS:
         _note_clients(kind)
     TokenError.__init__ = _noting("errors", TokenError.__init__)  # type: ignore[method-assign]
-    Token.__post_init__ = _noting("tokens", Token.__post_init__)  # type: ignore[method-assign]
-    ClientSecretAuth.__post_init__ = _noting(  # type: ignore[method-assign]
-        "methods", ClientSecretAuth.__post_init__
+    Token.__init__ = _noting("tokens", Token.__init__)  # type: ignore[method-assign]
+    ClientSecretAuth.__init__ = _noting(  # type: ignore[method-assign]
+        "methods", ClientSecretAuth.__init__
     )
     LocalAuthorizationServer.start = _noting(  # type: ignore[method-assign]
         "servers", LocalAuthorizationServer.start
