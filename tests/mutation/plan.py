@@ -1,0 +1,43 @@
+"""Which tests belong to which module. Modules are listed in the order of their worth."""
+
+from __future__ import annotations
+
+_MANAGER = ("manager", "manager_states", "concurrency", "observability", "copies")
+_ENDPOINT = ("token_endpoint", "token_response", "client_auth", "exceptions", "original", "tls")
+
+#: For every module the test files, without ``test_``.
+TESTS: dict[str, tuple[str, ...]] = {
+    "manager": _MANAGER,
+    "entries": _MANAGER,
+    "flights": _MANAGER,
+    "renewal": _MANAGER,
+    "tokens": ("tokens", "values", "token_response", "copies", "dpop", "stores"),
+    "challenges": ("challenges", "replay", "auth"),
+    "token_response": _ENDPOINT,
+    "replay": ("replay", "auth", "origins", "sessions", "dpop"),
+    "auth": ("auth", "arguments", "copies", "origins", "original", "stores", "observability"),
+    "origins": ("origins", "arguments", "sessions", "auth"),
+    "adapters": ("adapters", "exceptions", "sessions", "copies"),
+    "transport": ("token_endpoint", "exceptions", "tls", "adapters", "sessions"),
+    "exchange": (*_ENDPOINT, "adapters", "dpop", "observability"),
+    "token_endpoint": (*_ENDPOINT, "arguments", "copies", "adapters", "stores", "observability"),
+    "failures": (*_ENDPOINT, "observability"),
+    "redaction": (*_ENDPOINT, "observability", "dpop"),
+    "client_auth": ("client_auth", "arguments", "copies", "tls", "token_endpoint"),
+    "discovery": ("discovery", "environment"),
+    "issuer_endpoint": ("discovery", "environment", "copies", "observability"),
+    "environment": ("environment", "arguments"),
+    "proofs": ("dpop", "replay", "copies"),
+    "stores": ("stores", "arguments", "copies", "observability", "concurrency"),
+    "stats": ("observability",),
+    "events": ("observability", "manager", "exceptions"),
+    "values": ("values", "tokens", "copies"),
+    "forks": ("forks", "copies", "stores"),
+    "bodies": ("replay", "auth"),
+    "arguments": ("arguments", "manager", "adapters", "discovery"),
+    "sessions": ("sessions", "origins", "arguments", "copies", "environment"),
+    "views": ("auth", "original", "observability", "discovery"),
+}
+
+#: Tests that are no use here: what they want shows elsewhere, or they take too long.
+SKIPPED = ("a_thousand_children",)
