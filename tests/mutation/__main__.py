@@ -27,7 +27,7 @@ def main() -> None:
     with Trials(ROOT, modules, arguments.budget, arguments.lock) as trials:
         for module in modules:
             path = f"clientcreds_requests/{module}.py"
-            original = (ROOT / path).read_text()
+            original = trials.source(path)
             made = mutants(original)
             chosen = sample(module, made, None if arguments.all else arguments.sample)
             count = dict.fromkeys(("killed", "timeout", "survived"), 0)

@@ -10,7 +10,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "manager": _MANAGER,
     "entries": _MANAGER,
     "flights": _MANAGER,
-    "renewal": _MANAGER,
+    "renewal": ("renewal", "manager"),
     "tokens": ("tokens", "values", "token_response", "copies", "dpop", "stores"),
     "challenges": ("challenges", "replay", "auth"),
     "token_response": _ENDPOINT,

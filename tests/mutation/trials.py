@@ -70,6 +70,10 @@ class Trials:
     def __exit__(self, *details: object) -> None:
         shutil.rmtree(self._folder)
 
+    def source(self, path: str) -> str:
+        """A module as it is, whatever becomes of the tree meanwhile."""
+        return (self._tree / path).read_text()
+
     def try_out(self, path: str, mutant: Mutant) -> str:
         """``killed``, ``timeout`` or ``survived``."""
         module = Path(path).stem
