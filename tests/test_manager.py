@@ -426,6 +426,16 @@ def test_l4_a_suspended_machine_does_not_prolong_a_token(clock, fetch):
     assert fetch.calls == 2
 
 
+@pytest.mark.parametrize("ahead", ["wall", "mono"])
+def test_l4_a_token_with_the_leeway_left_on_one_clock_alone_is_not_usable(clock, fetch, ahead):
+    manager = TokenManager(fetch, renew_ahead=0)
+    manager.get_token()
+    setattr(clock, ahead, getattr(clock, ahead) + 3580 - 0.5)
+    assert manager.get_token().access_token == "token1"
+    setattr(clock, ahead, getattr(clock, ahead) + 0.5)
+    assert manager.get_token().access_token == "token2"
+
+
 def test_l4_a_wall_clock_stepped_forward_and_back_costs_one_request_at_most(clock, fetch):
     manager = TokenManager(fetch, renew_ahead=0)
     manager.get_token()

@@ -9,7 +9,7 @@ _ENDPOINT = ("token_endpoint", "token_response", "client_auth", "exceptions", "o
 TESTS: dict[str, tuple[str, ...]] = {
     "manager": _MANAGER,
     "entries": _MANAGER,
-    "flights": _MANAGER,
+    "flights": ("flights", *_MANAGER),
     "renewal": ("renewal", "manager"),
     "tokens": ("tokens", "values", "token_response", "copies", "dpop", "stores"),
     "challenges": ("challenges", "replay", "auth"),
