@@ -166,7 +166,9 @@ def _replaced(source: str, node: ast.expr | ast.stmt | ast.ExceptHandler, by: as
         assert by.type is not None
         place, by = node.type, by.type
     text = ast.unparse(by)
-    if isinstance(by, ast.expr) and not isinstance(by, (ast.Constant, ast.Name, ast.Call)):
+    if isinstance(by, ast.expr) and not isinstance(
+        by, (ast.Constant, ast.Name, ast.Call, ast.Tuple)
+    ):
         text = f"({text})"
     written = source.encode()
     begin, end = _span(written, place)
