@@ -33,6 +33,9 @@ ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
     ast.BitAnd: ast.BitOr,
 }
 FUNCTIONS = {"min": "max", "max": "min", "all": "any", "any": "all"}
+BARE = (ast.Constant, ast.Name, ast.Call, ast.Tuple)
+"""What needs no parentheses, wherever it stands."""
+
 DELETABLE = (ast.Expr, ast.Assign, ast.AugAssign, ast.Raise, ast.Delete, ast.Break, ast.Continue)
 
 
