@@ -64,7 +64,17 @@ WRONG = [
         scope=[5, 0, b"a", [1], [None]],
         resources=["https://a.example", b"urn:a", 5, 0, [1]],
         audience=[5, 0, ["aud"], b"", []],
-        extra_params=["a=b", 5, {"a": 1}, {1: "a"}, {"a": None}, {"a": ["b"]}, ("ab",), (1, 2)],
+        extra_params=[
+            "a=b",
+            5,
+            {"a": 1},
+            {1: "a"},
+            {"a": None},
+            {"a": ["b"]},
+            ("ab",),
+            (1, 2),
+            [("a", "b")],
+        ],
         extra_headers=[
             "X-Key",
             5,

@@ -53,6 +53,23 @@ def test_the_token_replaces_an_authorization_header_of_the_caller(server, auth):
     assert headers == [f"Bearer {server.tokens[0].access_token}"]
 
 
+@pytest.mark.parametrize("ahead", ["wall", "mono"])
+def test_l4_a_token_that_one_clock_says_is_due_is_put_on_no_request(clock, make_auth, ahead):
+    auth = make_auth(renew_ahead=0)
+    first = header_for(auth, API)
+    setattr(clock, ahead, getattr(clock, ahead) + 3580 - 0.5)
+    assert header_for(auth, API) == first
+    setattr(clock, ahead, getattr(clock, ahead) + 0.5)
+    assert header_for(auth, API) not in (None, first)
+
+
+def test_to_prove_without_a_key_changes_nothing(auth):
+    request = requests.Request("GET", API, auth=auth).prepare()
+    before = dict(request.headers)
+    auth.prove(request)
+    assert dict(request.headers) == before
+
+
 def test_a_failure_to_get_a_token_keeps_the_request_from_being_sent(server, auth):
     server.answer_next(Answer(401, {"error": "invalid_client"}))
     with pytest.raises(TokenError, match="invalid_client"):

@@ -110,6 +110,17 @@ def test_w1_a_request_is_frozen_and_can_be_replaced_by_another():
     assert dataclasses.replace(request, scope="b") == TokenRequest("b", extra_params={"x": "1"})
 
 
+def test_w1_everything_that_is_asked_for_has_the_name_that_its_rfc_gives_it():
+    request = TokenRequest("a b", ["urn:a"], "api", {"x": "1"})
+    assert request.params() == {
+        "grant_type": "client_credentials",
+        "scope": "a b",
+        "resource": ["urn:a"],
+        "audience": "api",
+        "x": "1",
+    }
+
+
 def test_w1_whoever_changes_the_params_does_not_change_the_request():
     request = TokenRequest(resources=["urn:a"])
     request.params()["resource"].append("urn:b")
