@@ -86,7 +86,7 @@ def prepare_url(name: str, url: str, *, origin_only: bool = False) -> str:
         raise ValueError(f"{name} must be an absolute http or https URL")
     if userinfo is not None:
         raise ValueError(f"{name} may not hold credentials; pass client_id and client_secret")
-    if origin_only and (urlsplit(prepared).path not in ("", "/") or "?" in prepared):
+    if origin_only and (urlsplit(prepared).path != "/" or "?" in prepared):
         raise ValueError(f"{name} must be an origin: scheme, host and port, nothing else")
     return prepared
 

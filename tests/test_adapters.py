@@ -33,6 +33,21 @@ def after(value, status=503):
     return Answer(status, headers={"Retry-After": value})
 
 
+# A5: how much is read
+
+MIB = 1024 * 1024
+
+
+@pytest.mark.parametrize(("size", "is_read"), [(MIB, True), (MIB + 1, False)])
+def test_a5_a_token_is_read_from_a_body_of_1_mib_and_not_a_byte_more(server, size, is_read):
+    server.answer_next(Answer(200, b'{"access_token": "token"}'.ljust(size)))
+    endpoint = endpoint_of(server, retries=0)
+    if is_read:
+        assert endpoint(PLAIN).access_token == "token"
+    else:
+        assert "larger" in str(failure_of(endpoint))
+
+
 # F1: what is retried
 
 TRANSIENT = {

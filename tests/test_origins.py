@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from clientcreds_requests import InsecureTransportError
 from clientcreds_requests.origins import (
+    AllowedOrigins,
     is_secure,
     origin,
     prepare_url,
@@ -183,3 +184,17 @@ def test_w8_an_origin_has_neither_path_nor_query(url):
     with pytest.raises(ValueError, match="allowed_origins must be an origin"):
         prepare_url("allowed_origins", url, origin_only=True)
     assert prepare_url("allowed_origins", "https://a.example", origin_only=True)
+
+
+@pytest.mark.parametrize("allowed", [None, [API]], ids=["everywhere", "some"])
+def test_r5_an_origin_that_was_admitted_is_admitted_at_a_glance(allowed):
+    origins = AllowedOrigins(allowed, allow_http=False)
+    assert origins.admit("https://api.example.com/data?x")
+    assert "https://api.example.com/other".startswith(origins.trusted)
+
+
+def test_r5_the_last_eight_origins_are_admitted_at_a_glance():
+    urls = [f"https://{name}.example.com/" for name in "abcdefghi"]
+    origins = AllowedOrigins(urls, allow_http=False)
+    assert all(origins.admit(url) for url in urls)
+    assert origins.trusted == tuple(urls[1:])
