@@ -2,7 +2,8 @@
 ``python -m tests.mutation [module ...]``; ``--help`` tells what can be chosen.
 
 A mutant is tried against those tests of its module (``plan.py`` says which) that reach the
-changed line, the quickest first and for no more than a budget of seconds, on a copy of the tree.
+changed line, the quickest first, on a copy of the tree. ``SURVIVORS.md`` explains those that
+nothing can notice.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import random
 import time
+from math import inf
 from pathlib import Path
 
 from .mutants import Mutant, mutants
@@ -52,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     add("modules", nargs="*", metavar="module", choices=[*TESTS, []], help="default: all")
     add("--sample", type=int, default=40, metavar="N", help="mutants per module (%(default)s)")
     add("--all", action="store_true", help="every mutant; takes hours")
-    add("--budget", type=float, default=5, metavar="S", help="seconds of tests (%(default)s)")
+    add("--budget", type=float, default=inf, metavar="S", help="seconds of tests per mutant")
     add("--output", type=Path, metavar="FILE", help="write the figures and the survivors there")
     add("--lock", type=Path, metavar="FILE", help="share this flock with others, mutant by mutant")
     return result

@@ -41,8 +41,8 @@ class Trials:
 
     :param root: the tree.
     :param modules: those that are going to be mutated.
-    :param budget: of the tests that reach a mutant, those are tried that take no longer together,
-        in seconds; the quickest one in any case.
+    :param budget: seconds. Of the tests that reach a mutant those are tried that take no longer
+        together, and the quickest in any case: for a first look, since others may notice it.
     :param lock: a file whose flock is shared for as long as tests run, and let go in between.
     """
 
