@@ -185,7 +185,7 @@ def test_the_key_depends_on_what_the_tokens_are_bound_to(make_auth, tmp_path):
     for pem in pems:
         authority.issue_cert("client").private_key_and_cert_chain_pem.write_to_path(pem)
     session = requests.Session()
-    session.cert = (str(pems[0]), str(pems[0]))
+    session.cert = (str(pems[0]), "the-key-is-not-read.pem")
     dpop = DPoPKey.generate()
     keys = [
         key(),

@@ -28,7 +28,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "origins": ("origins", "arguments", "sessions", "auth"),
     "adapters": ("adapters", "token_response", "observability", "sessions", "copies"),
     "transport": ("token_endpoint", "exceptions", "tls", "adapters", "sessions"),
-    "exchange": (*_ENDPOINT, "adapters", "dpop", "observability"),
+    "exchange": (*_ENDPOINT, "adapters", "dpop", "observability", "stores"),
     "token_endpoint": (*_ENDPOINT, "arguments", "copies", "adapters", "stores", "observability"),
     "failures": (*_ENDPOINT, "observability"),
     "redaction": (*_ENDPOINT, "observability", "dpop"),
