@@ -8,6 +8,7 @@ import gzip
 import json
 import logging
 import pickle
+import re
 import traceback
 from pathlib import Path
 from urllib.parse import quote, quote_plus
@@ -232,6 +233,10 @@ def test_s1_no_error_of_a_request_that_could_not_be_made_holds_a_secret(
     auth = make_auth(**{"body": "form", "retries": 0, **options})
     error = failure_of(lambda _: auth.get_token())
     assert server.token_requests == []
+    assert re.search(
+        r": (client_auth or extra_headers|the client_secret call\w+) raised", str(error)
+    )
+    assert not error.retryable
     assert error.__cause__ is not None
     assert leaks(seen_in(error)) == []
     assert leaks([record.getMessage() for record in caplog.records] + [repr(error)]) == []
