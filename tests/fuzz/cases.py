@@ -643,7 +643,7 @@ class Source:
         if "gzip" in coding:
             body = gzip.compress(body, 1)
             if r.random() < 0.1:
-                body += _bomb(r.choice((1, 8, 32)))
+                body += _bomb(r.choice((8, 64)))
             body = gzip.compress(body, 1) if coding == "gzip, gzip" else body
         elif coding == "deflate":
             body = zlib.compress(body, 1)

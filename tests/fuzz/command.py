@@ -8,11 +8,13 @@ import gc
 import multiprocessing
 import os
 import resource
+import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,8 +26,8 @@ CPU_SECONDS = 1.0
 """The longest that a parser may reckon over one answer."""
 GROWTH = 64
 """MiB by which a process may grow, whatever it is sent: many times the 1 MiB of a body."""
-HANGING = 600
-"""Seconds after which a batch is taken for one that hangs."""
+HANGING = 60
+"""Seconds after which a case is taken for one that hangs."""
 
 
 class Batch(NamedTuple):
@@ -68,59 +70,82 @@ class Figures:
         self.outcomes += other.outcomes
         self.slowest = max(self.slowest, other.slowest)
         self.growth = max(self.growth, other.growth)
-        for failure in other.failures:
-            if all(failure.kind != known.kind for known in self.failures):
-                self.failures.append(failure)
         self.failed += other.failed
+        for failure in other.failures:
+            self.fail(failure)
+
+    def fail(self, failure: Failure) -> None:
+        """Keep a failure, if it is the first of its kind."""
+        if all(failure.kind != known.kind for known in self.failures):
+            self.failures.append(failure)
+
+
+class Watch:
+    """Ends the process over a case that hangs, and says which."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+        self._current = (batch.first, time.monotonic())
+        # What holds the interpreter's lock is ended by the one thing that needs none.
+        faulthandler.dump_traceback_later(20 * HANGING, exit=True)
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def begin(self, number: int) -> None:
+        """A case begins."""
+        self._current = (number, time.monotonic())
+
+    def _run(self) -> None:
+        while time.monotonic() - self._current[1] < HANGING:
+            time.sleep(1)
+        number = self._current[0]
+        case = _drawn(Source(self._batch.seed), self._batch, number)
+        _show(Failure(self._batch, number, case, f"It hangs: for {HANGING} s by now."))
+        faulthandler.dump_traceback()
+        os._exit(1)
+
+
+def _drawn(source: Source, batch: Batch, number: int) -> Case:
+    if batch.level == "parser":
+        return source.message(batch.target, number)
+    # requests itself waits for a slow API.
+    return source.wire(batch.target, number, slow=0.0 if batch.target == "api" else 0.01)
 
 
 def work(batch: Batch) -> Figures:
     """Run a batch, in a process of its own."""
-    faulthandler.dump_traceback_later(HANGING, exit=True)
-    try:
-        return _parse(batch) if batch.level == "parser" else _talk(batch)
-    finally:
-        faulthandler.cancel_dump_traceback_later()
+    if batch.level == "parser":
+        return _run(batch, lambda case, _: _parsed(case))
+    with wire.Server() as server, wire.NowhereElse(server.port):
+        wire.run(server, Source(batch.seed).wire(batch.target, 0, 0.0))  # what is loaded once
+        return _run(batch, lambda case, number: wire.run(server, case, number))
 
 
-def _parse(batch: Batch) -> Figures:
-    figures, source = Figures(), Source(batch.seed)
+def _parsed(case: Case) -> str:
+    started = time.thread_time()
+    outcome = parsers.run(case)
+    taken = time.thread_time() - started
+    if taken > CPU_SECONDS:
+        raise Complaint(f"it took {taken:.1f} s")
+    return outcome
+
+
+def _run(batch: Batch, judged: Callable[[Case, int], str]) -> Figures:
+    figures, source, watch = Figures(), Source(batch.seed), Watch(batch)
     before = _peak()
     for number in range(batch.first, batch.first + batch.count):
-        case = source.message(batch.target, number)
-        started = time.thread_time()
+        case = _drawn(source, batch, number)
+        started = time.monotonic()
+        watch.begin(number)
         try:
-            figures.outcomes[parsers.run(case)] += 1
-            if time.thread_time() - started > CPU_SECONDS:
-                raise Complaint(f"it took {time.thread_time() - started:.1f} s")
+            figures.outcomes[judged(case, number)] += 1
         except Exception:
-            figures.failures.append(Failure(batch, number, case, traceback.format_exc()))
-        taken = time.thread_time() - started
+            figures.failed += 1
+            figures.fail(Failure(batch, number, case, traceback.format_exc()))
+        taken = time.monotonic() - started
         figures.slowest = max(figures.slowest, (taken, f"{batch.target} {number}"))
-    figures.cases, figures.growth = batch.count, _peak() - before
-    figures.failed = len(figures.failures)
-    return figures
-
-
-def _talk(batch: Batch) -> Figures:
-    figures, source = Figures(), Source(batch.seed)
-    slow = 0.0 if batch.target == "api" else 0.01  # requests itself waits for a slow API
-    with wire.Server() as server, wire.NowhereElse(server.port):
-        wire.run(server, source.wire(batch.target, 0, 0.0))  # what is loaded once
-        before = _peak()
-        for number in range(batch.first, batch.first + batch.count):
-            case = source.wire(batch.target, number, slow)
-            started = time.monotonic()
-            try:
-                figures.outcomes[wire.run(server, case, number)] += 1
-            except Exception:
-                figures.failures.append(Failure(batch, number, case, traceback.format_exc()))
-            taken = time.monotonic() - started
-            figures.slowest = max(figures.slowest, (taken, f"{batch.target} {number}"))
-        figures.cases = batch.count
-        if batch.target != "api":  # what an API sends is read by requests, without bounds
-            figures.growth = _peak() - before
-    figures.failed = len(figures.failures)
+    figures.cases = batch.count
+    if (batch.level, batch.target) != ("socket", "api"):  # which requests reads without bounds
+        figures.growth = _peak() - before
     return figures
 
 
@@ -164,12 +189,17 @@ def run(level: str, count: int, seed: int, workers: int) -> Figures:
     return total
 
 
+def _show(failure: Failure) -> None:
+    batch, number, case, text = failure
+    path = corpus.save(case, f"found-{batch.level}-{batch.seed}-{number}")
+    print(f"\nFAILED: {batch.level} {batch.target} {number}, kept as {os.path.relpath(path)}")
+    print(text)
+    print(f"{case.data[:2000]!r}", flush=True)
+
+
 def _report(figures: Figures) -> bool:
-    for batch, number, case, text in figures.failures[:10]:
-        path = corpus.save(case, f"found-{batch.level}-{batch.seed}-{number}")
-        print(f"\nFAILED: {batch.level} {batch.target} {number}, kept as {os.path.relpath(path)}")
-        print(text)
-        print(f"{case.data[:2000]!r}")
+    for failure in figures.failures[:10]:
+        _show(failure)
     if figures.growth > GROWTH:
         print(f"\nFAILED: a process grew by {figures.growth:.0f} MiB, more than {GROWTH}")
     if figures.failed:
@@ -209,5 +239,9 @@ def main() -> int:
     failed = False
     for level, count in (("parser", arguments.parser), ("socket", arguments.socket)):
         if count:
-            failed |= _report(run(level, count, arguments.seed, arguments.workers))
+            try:
+                failed |= _report(run(level, count, arguments.seed, arguments.workers))
+            except BrokenProcessPool:
+                print(f"\nFAILED: a process at the {level} level has ended", flush=True)
+                failed = True
     return int(failed)
