@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import ssl
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
@@ -65,7 +66,8 @@ def seconds(name: str, value: object, *, zero: bool = False) -> float:
         number = float(value)
     except OverflowError:  # an int beyond all floats
         number = math.inf
-    if not math.isfinite(number) or number < 0 or (number == 0 and not zero):
+    # A longer wait, of some centuries, is an error in Python itself.
+    if not number <= threading.TIMEOUT_MAX or number < 0 or (number == 0 and not zero):
         raise ValueError(f"{name} must be a finite number of seconds, {'>=' if zero else '>'} 0")
     return number
 

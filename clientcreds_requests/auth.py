@@ -277,7 +277,7 @@ class ClientCredentialsAuth(TokenView, AuthBase):
         sibling = object.__new__(type(self))
         for name, value in self.__dict__.items():  # no update(): it would slow down every call
             setattr(sibling, name, value)
-        sibling._request = self._request._with(**changes)
+        sibling._request = self._request.__replace__(**changes)
         sibling._entry = self.manager.entry(sibling._request)
         sibling._hook = sibling._initialized = None
         return sibling

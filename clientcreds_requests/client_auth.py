@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 from urllib.parse import quote
 
 from .arguments import Cert, check_certificate, text
-from .values import Value
+from .values import Value, value_class
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -40,6 +40,7 @@ class ClientAuth(Protocol):
         """Add what proves the client's identity."""
 
 
+@value_class(frozen=True)
 class ClientSecretAuth(Value):
     """What the methods with a client secret share.
 
@@ -54,9 +55,12 @@ class ClientSecretAuth(Value):
     _secret = frozenset({"client_secret"})
 
     def __init__(self, client_secret: str | Callable[[], str]) -> None:
-        if not callable(client_secret):
-            check_secret("client_secret", client_secret)
         self._set(client_secret=client_secret)
+        self.__post_init__()
+
+    def __post_init__(self) -> None:
+        if not callable(self.client_secret):
+            check_secret("client_secret", self.client_secret)
 
     def __getstate__(self) -> dict[str, Any]:
         if not callable(self.client_secret):
@@ -72,7 +76,7 @@ class ClientSecretAuth(Value):
             return self
         secret = self.client_secret()
         check_secret("what the client_secret callable returned", secret)
-        return self._with(client_secret=secret)
+        return self.__replace__(client_secret=secret)
 
     def secret(self) -> str:
         """The secret of this moment."""
@@ -97,6 +101,7 @@ def check_secret(what: str, secret: object) -> None:
         raise ValueError(f"{what} is no text: it has bytes that could not be decoded")
 
 
+@value_class(frozen=True)
 class ClientSecretPost(ClientSecretAuth):
     """``client_secret_post``: id and secret in the body (RFC 6749 §2.3.1)."""
 
@@ -106,6 +111,7 @@ class ClientSecretPost(ClientSecretAuth):
         params["client_secret"] = self.secret()
 
 
+@value_class(frozen=True)
 class ClientSecretBasic(ClientSecretAuth):
     """``client_secret_basic``: id and secret in the Authorization header (RFC 6749 §2.3.1).
 
@@ -132,6 +138,7 @@ class ClientSecretBasic(ClientSecretAuth):
         headers["Authorization"] = f"Basic {base64.b64encode(credentials).decode()}"
 
 
+@value_class(frozen=True)
 class ClientAssertion(Value):
     """A signed statement of the client about itself (RFC 7521 §4.2, RFC 7523 §2.2).
 
@@ -149,15 +156,20 @@ class ClientAssertion(Value):
     _secret = frozenset({"sign"})
 
     def __init__(self, sign: Callable[[Mapping[str, Any]], str], audience: str) -> None:
-        if not callable(sign):
+        self._set(sign=sign, audience=audience)
+        self.__post_init__()
+
+    def __post_init__(self) -> None:
+        if not callable(self.sign):
             raise TypeError("sign must be a callable that turns claims into an assertion")
-        self._set(sign=sign, audience=text("audience (the issuer identifier)", audience))
+        text("audience (the issuer identifier)", self.audience)
 
     def __call__(self, client_id: str, params: dict[str, Any], headers: dict[str, str], /) -> None:
         """Complete the token request."""
         _add_assertion(params, client_id, self.sign(_claims(client_id, self.audience)))
 
 
+@value_class(frozen=True)
 class ClientSecretJWT(ClientSecretAuth):
     """``client_secret_jwt``: an assertion authenticated with the secret (HS256; RFC 7523 §2.2).
 
@@ -169,8 +181,12 @@ class ClientSecretJWT(ClientSecretAuth):
     audience: str
 
     def __init__(self, client_secret: str | Callable[[], str], audience: str) -> None:
+        self._set(audience=audience)
         super().__init__(client_secret)
-        self._set(audience=text("audience (the issuer identifier)", audience))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        text("audience (the issuer identifier)", self.audience)
 
     def __call__(self, client_id: str, params: dict[str, Any], headers: dict[str, str], /) -> None:
         """Complete the token request."""
@@ -183,6 +199,7 @@ class ClientSecretJWT(ClientSecretAuth):
         _add_assertion(params, client_id, b".".join((signed, _base64url(mac))).decode())
 
 
+@value_class(frozen=True)
 class TLSClientAuth(Value):
     """``tls_client_auth``: the client certificate of the connection speaks (RFC 8705 §2).
 
@@ -198,9 +215,12 @@ class TLSClientAuth(Value):
     cert: Cert
 
     def __init__(self, cert: Cert = None) -> None:
-        if cert is not None:
-            check_certificate(cert)
         self._set(cert=cert)
+        self.__post_init__()
+
+    def __post_init__(self) -> None:
+        if self.cert is not None:
+            check_certificate(self.cert)
 
     def __call__(self, client_id: str, params: dict[str, Any], headers: dict[str, str], /) -> None:
         """Complete the token request."""

@@ -27,7 +27,8 @@ class Deadline:
     def __init__(self, until: float) -> None:
         #: Has the moment come?
         self.passed: bool = False
-        self._sockets: list[socket.socket] = []
+        self._connections: list[Any] = []
+        self._sockets: dict[int, socket.socket] = {}
         self._timer = threading.Timer(until - time.monotonic(), self._hang_up)
         self._timer.daemon = True
 
@@ -40,8 +41,10 @@ class Deadline:
         self._timer.cancel()
         if self._timer.is_alive():
             self._timer.join()  # leave no thread behind
-        for opened in self._sockets:
-            opened.close()
+        for connection in self._connections:
+            self._release(connection)
+            for name in ("_new_conn", "close"):  # it may go on to serve others
+                connection.__dict__.pop(name, None)
 
     def watch(self, adapter: HTTPAdapter) -> None:
         """Open all further connections of an adapter under this deadline."""
@@ -65,20 +68,32 @@ class Deadline:
     def _connection(self, kind: Callable[..., Any], *args: Any, **settings: Any) -> Any:
         connection = kind(*args, **settings)
         with contextlib.suppress(AttributeError):  # it has no socket, as in a browser
-            connection._new_conn = functools.partial(self._opened, connection._new_conn)
+            new_conn, close = connection._new_conn, connection.close
+            connection._new_conn = functools.partial(self._opened, connection, new_conn)
+            connection.close = functools.partial(self._closed, connection, close)
+            self._connections.append(connection)
         return connection
 
-    def _opened(self, new_conn: Callable[[], socket.socket]) -> socket.socket:
+    def _opened(self, connection: Any, new_conn: Callable[[], socket.socket]) -> socket.socket:
         opened = new_conn()
         with contextlib.suppress(OSError):  # no descriptor is left: the timeout must do
             # TLS takes the socket itself away from whoever else holds it.
-            self._sockets.append(opened.dup())
+            self._sockets[id(connection)] = opened.dup()
         if self.passed:
             self._hang_up()
         return opened
 
+    def _closed(self, connection: Any, close: Callable[[], None]) -> None:
+        self._release(connection)  # or the server would not see that it was closed
+        close()
+
+    def _release(self, connection: Any) -> None:
+        opened = self._sockets.pop(id(connection), None)
+        if opened is not None:
+            opened.close()
+
     def _hang_up(self) -> None:
         self.passed = True  # before the reader wakes up
-        for opened in self._sockets:
+        for opened in list(self._sockets.values()):
             with contextlib.suppress(OSError):  # it has just been closed by the server
                 opened.shutdown(socket.SHUT_RDWR)

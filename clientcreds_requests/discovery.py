@@ -18,7 +18,7 @@ from .origins import origin, prepare_url, require_secure
 from .redaction import Redactor
 from .token_response import JSON, json_object
 from .transport import FIELDS, send
-from .values import Value
+from .values import Value, value_class
 
 #: The longest URL of a token endpoint, in characters: messages name it.
 MAX_URL = 1000
@@ -27,6 +27,7 @@ MAX_URL = 1000
 MAX_REDIRECTS = 3
 
 
+@value_class(frozen=True)
 class Issuer(Value):
     """An authorization server, known by its issuer identifier alone.
 
@@ -40,10 +41,13 @@ class Issuer(Value):
 
     def __init__(self, identifier: str, advertised_auth: bool = False) -> None:
         self._set(identifier=identifier, advertised_auth=advertised_auth)
-        prepare_url("issuer", identifier)
-        if "?" in identifier:
+        self.__post_init__()
+
+    def __post_init__(self) -> None:
+        prepare_url("issuer", self.identifier)
+        if "?" in self.identifier:
             raise ValueError("issuer may not have a query (RFC 8414 §2)")
-        if "/.well-known/" in identifier:
+        if "/.well-known/" in self.identifier:
             raise ValueError("issuer must be the issuer's URL alone, without /.well-known/...")
 
     @property
@@ -58,6 +62,7 @@ class Issuer(Value):
         )
 
 
+@value_class(frozen=True)
 class Metadata(Value):
     """What an authorization server says of itself (RFC 8414 §2), as far as this grant goes.
 
@@ -104,6 +109,7 @@ def discover(
     return found
 
 
+@value_class(frozen=True)
 class Ways(Value):
     """How metadata are asked for.
 

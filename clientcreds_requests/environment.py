@@ -9,12 +9,13 @@ from typing import Any
 
 from .client_auth import check_secret
 from .issuer_endpoint import by_issuer
-from .values import Value
+from .values import Value, value_class
 
 # In bytes: what is larger is no secret, and is not read whole.
 _LONGEST_SECRET = 64 * 1024
 
 
+@value_class(frozen=True)
 class SecretFile(Value):
     """A client secret in a file, as Docker and Kubernetes mount it.
 

@@ -66,6 +66,11 @@ class Flight:
         """Has this very thread been broken into before it could launch it?"""
         return self._owner == threading.get_ident() and not self.launched
 
+    @property
+    def flown_by_this_thread(self) -> bool:
+        """Is this the very thread that makes it, which would wait for itself?"""
+        return self._worker is not None and self._worker.ident == threading.get_ident()
+
     def says_again(self, outcome: Token | BaseException) -> bool:
         """Is an outcome no failure of its own, but that before it, said again?"""
         return isinstance(outcome, TokenError) and outcome.__cause__ is self.after is not None

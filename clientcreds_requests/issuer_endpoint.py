@@ -27,7 +27,7 @@ from .forks import reset_in_child
 from .redaction import Redactor
 from .token_endpoint import TokenEndpoint
 from .tokens import Token, TokenRequest
-from .values import Value
+from .values import Value, value_class
 
 logger: logging.Logger = logging.getLogger(__name__)
 
@@ -35,6 +35,7 @@ logger: logging.Logger = logging.getLogger(__name__)
 METADATA_LIFETIME, METADATA_PAUSE = 24 * 3600.0, 300.0
 
 
+@value_class(frozen=True)
 class _Found(Value):
     """What the metadata says, as far as this client goes."""
 
@@ -44,6 +45,7 @@ class _Found(Value):
     method: str | None
 
 
+@value_class(frozen=True)
 class _Search(Value):
     """One search for the metadata; it is given up, wherever it is stuck, when its time is over."""
 

@@ -170,6 +170,8 @@ class TokenManager:
             assert flight is not None  # without a token there is a flight, or an error
             if flight.waits_for_this_thread:
                 return self._fetch(request)
+            if flight.flown_by_this_thread:
+                raise TokenError("no token: it was asked for within its own token request")
             outcome = self._await(entry, flight, give_up)
             if isinstance(outcome, Token):
                 return outcome

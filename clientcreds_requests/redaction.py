@@ -60,7 +60,9 @@ def _forms(secret: str) -> tuple[str, ...]:
 def _unescaped(text: str) -> Iterator[str]:
     """What a text says to those who read it as JSON, as HTML or as a URL."""
     if "\\" in text:
-        yield re.sub(_JSON, lambda found: found[2] or chr(int(found[1], 16)), text)
+        characters = re.sub(_JSON, lambda found: found[2] or chr(int(found[1], 16)), text)
+        # A character beyond the first 65,536 is written as two.
+        yield characters.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if "&" in text:
         yield re.sub(_HTML, _character, text)
     if "%" in text or "+" in text:
@@ -68,7 +70,7 @@ def _unescaped(text: str) -> Iterator[str]:
 
 
 _JSON = r"(?s)\\(?:u([0-9a-fA-F]{4})|(.))"
-_HTML = r"&(?:#([0-9]{1,6})|#[xX]([0-9a-fA-F]{1,5})|(amp|lt|gt|quot|apos));"
+_HTML = r"&(?:#0*([0-9]{1,6})|#[xX]0*([0-9a-fA-F]{1,5})|(amp|lt|gt|quot|apos));"
 _ENTITIES = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .arguments import strings, text
-from .values import Value
+from .values import Value, value_class
 
 #: Longer lifetimes, in seconds, are taken for this one: they are milliseconds, or a mistake.
 MAX_LIFETIME = 366 * 24 * 3600.0
@@ -27,20 +27,12 @@ _BEARER = frozenset({"", "bearer", "bearertoken", "application access token"})
 _NOT_EXTRA = frozenset({"access_token", "expires_in", "refresh_token", "scope", "token_type"})
 
 #: What a token request carries under arguments of their own.
-RESERVED_PARAMS = frozenset(
-    {
-        "audience",
-        "client_assertion",
-        "client_assertion_type",
-        "client_id",
-        "client_secret",
-        "grant_type",
-        "resource",
-        "scope",
-    }
+RESERVED_PARAMS = frozenset({"audience", "grant_type", "resource", "scope"}).union(
+    {"client_assertion", "client_assertion_type", "client_id", "client_secret"}
 )
 
 
+@value_class(frozen=True)
 class TokenRequest(Value):
     """What is asked for: a frozen value, and the key under which its token is kept.
 
@@ -64,11 +56,15 @@ class TokenRequest(Value):
         audience: str | None = None,
         extra_params: Mapping[str, str] | tuple[tuple[str, str], ...] | None = None,
     ) -> None:
+        self._set(scope=scope, resources=resources, audience=audience, extra_params=extra_params)
+        self.__post_init__()
+
+    def __post_init__(self) -> None:
         self._set(
-            scope=_scope(scope),
-            resources=_resources(resources),
-            audience=_audience(audience),
-            extra_params=_extra_params(extra_params),
+            scope=_scope(self.scope),
+            resources=_resources(self.resources),
+            audience=_audience(self.audience),
+            extra_params=_extra_params(self.extra_params),
         )
         self._set(_hash=super().__hash__())
 
@@ -142,6 +138,7 @@ def _extra_params(
     return tuple(sorted((name, value) for name, value in params.items() if value))
 
 
+@value_class(frozen=True)
 class Moment(Value):
     """A moment on the wall clock (seconds since the epoch) and on the monotonic clock."""
 
@@ -154,6 +151,7 @@ class Moment(Value):
         return cls(time.time(), time.monotonic())
 
 
+@value_class(frozen=True)
 class Token(Value):
     """An access token and what was said of it (RFC 6749 §5.1).
 
@@ -190,16 +188,17 @@ class Token(Value):
         extra: Mapping[str, Any] | None = None,
         authorization: str = "",
     ) -> None:
-        if not isinstance(access_token, str) or not re.fullmatch(_VISIBLE, access_token):
+        self._set(access_token=access_token, expires_at=expires_at, scope=scope)
+        self._set(token_type=token_type, extra=extra or {}, authorization=authorization)
+        self.__post_init__()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.access_token, str) or not re.fullmatch(_VISIBLE, self.access_token):
             raise ValueError("the access token is not a string of visible ASCII characters")
-        left = math.inf if expires_at is None else expires_at - time.time()
+        left = math.inf if self.expires_at is None else self.expires_at - time.time()
         self._set(
-            access_token=access_token,
-            expires_at=expires_at,
-            scope=scope,
-            token_type=token_type,
-            extra=MappingProxyType(dict(extra or {})),
-            authorization=authorization or f"{token_type} {access_token}",
+            extra=MappingProxyType(dict(self.extra or {})),
+            authorization=self.authorization or f"{self.token_type} {self.access_token}",
             expires_monotonic=time.monotonic() + left,
             stored=False,
         )

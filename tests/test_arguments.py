@@ -52,7 +52,7 @@ def rows(error, **values):
     ]
 
 
-NO_SECONDS = [math.nan, math.inf, -math.inf, -1]
+NO_SECONDS = [math.nan, math.inf, -math.inf, -1, 1e10]
 ODD = 10**400  # an int, but no float
 
 WRONG = [

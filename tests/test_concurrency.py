@@ -10,7 +10,7 @@ import pytest
 import requests
 from helpers import PATIENCE, Crowd, Held, together, until
 
-from clientcreds_requests import TokenError, TokenTimeout
+from clientcreds_requests import ClientCredentialsAuth, TokenError, TokenTimeout
 from clientcreds_requests.testing import HANG, Answer
 
 MANY = 256
@@ -184,3 +184,19 @@ def test_c4_with_a_usable_token_no_lock_is_taken(server, auth):
         assert pool.submit(lambda: auth.headers).result(PATIENCE)
         response = pool.submit(lambda: requests.get(server.api_url, auth=auth)).result(PATIENCE)
     assert response.ok
+
+
+def test_c2_whoever_asks_within_a_token_request_does_not_wait_for_itself(server):
+    outcomes: list[object] = []
+
+    def client_secret() -> str:
+        try:
+            auth.get_token()
+        except TokenError as error:
+            outcomes.append(str(error))
+        return server.client_secret
+
+    auth = ClientCredentialsAuth(server.token_endpoint, server.client_id, client_secret)
+    assert auth.get_token().access_token
+    assert outcomes
+    assert set(outcomes) == {"no token: it was asked for within its own token request"}

@@ -311,7 +311,7 @@ def test_a5_a_connection_that_opens_after_the_deadline_is_hung_up_at_once():
     ours, theirs = socket.socketpair()
     with ours, theirs, deadline:
         deadline._hang_up()
-        assert deadline._opened(lambda: ours).recv(1) == b""
+        assert deadline._opened(object(), lambda: ours).recv(1) == b""
         assert theirs.recv(1) == b""
 
 
@@ -499,6 +499,7 @@ DISGUISES = {
     "as HTML": html.escape(SECRET),
     "as HTML, by numbers": "".join(f"&#{ord(character)};" for character in SECRET),
     "as HTML, by other numbers": "".join(f"&#x{ord(character):X};" for character in SECRET),
+    "as HTML, by long numbers": "".join(f"&#{ord(character):09};" for character in SECRET),
     "all percent-encoded": "".join(f"%{ord(character):02x}" for character in SECRET),
     "percent-encoded, with +": quote_plus(SECRET, safe="/").lower(),
 }
@@ -511,6 +512,13 @@ def test_s1_a_secret_in_disguise_takes_the_whole_text_along(disguise):
     assert error.error_description in ("[redacted]", "not [redacted]")
     body = read(b'{"error": "odd", "it": "' + disguise.encode() + b'"}', 400).response.text
     assert body in ("[redacted]", '{"error": "odd", "it": "[redacted]"}')
+
+
+def test_s1_a_character_that_json_writes_as_two_disguises_nothing():
+    secret = "s3cret-\U0001f511"
+    escaped = json.dumps(secret)[1:-1].upper().replace("\\U", "\\u").replace("S3CRET", "s3cret")
+    assert json.loads(f'"{escaped}"') == secret
+    assert Redactor(secret)(f"not {escaped}") == "[redacted]"
 
 
 def test_s1_escapes_of_something_else_stay():

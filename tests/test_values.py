@@ -7,6 +7,7 @@ import dataclasses
 import pickle
 import subprocess
 import sys
+from typing import ClassVar, Generic, TypeVar
 
 import pytest
 
@@ -20,9 +21,10 @@ from clientcreds_requests import (
     TokenRequest,
 )
 from clientcreds_requests.discovery import Issuer, Metadata
-from clientcreds_requests.values import Value
+from clientcreds_requests.values import Value, value_class
 
 SECRET = "s3cret"
+T = TypeVar("T")
 METADATA = ("https://as.example", "https://as.example/token", ("client_secret_post",), None)
 
 VALUES = {
@@ -100,30 +102,77 @@ def test_the_fields_that_repr_does_not_show_are_marked():
     ]
 
 
-def test_a_dataclass_may_derive_from_a_value():
-    @dataclasses.dataclass(frozen=True)
-    class Derived(ClientSecretPost):
-        tenant: str = "a"
-
-    derived = Derived(SECRET, tenant="b")
-    assert derived.tenant == "b"
-    assert derived.secret() == SECRET
-    assert derived != Derived(SECRET)
+@dataclasses.dataclass(frozen=True)
+class WithTenant(ClientSecretPost):
+    tenant: str = "a"
 
 
-def test_a_subclass_with_a_field_more_has_it_among_its_fields():
-    class WithTenant(ClientSecretPost):
-        tenant: str
+@dataclasses.dataclass(frozen=True)
+class TokenFor(Token):
+    tenant: str = "a"
 
-        def __init__(self, client_secret, tenant):
+
+def test_a_dataclass_may_derive_from_a_value_and_is_checked_and_completed_as_it_is():
+    derived = WithTenant(SECRET, tenant="b")
+    assert (derived.tenant, derived.secret()) == ("b", SECRET)
+    assert derived != WithTenant(SECRET)
+    assert dataclasses.replace(derived, tenant="a") == WithTenant(SECRET)
+    assert WithTenant(lambda: SECRET, "b").current() == derived
+    with pytest.raises(ValueError, match="control character"):
+        WithTenant("bad\n")
+    token = TokenFor("abc", 2e9, tenant="b")
+    assert token.authorization == "Bearer abc"
+    assert token.seconds_left() > 0
+    assert TokenFor("abc").extra == {}
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        derived.tenant = "c"
+
+
+def test_a_class_that_derives_from_a_value_may_have_what_any_class_has():
+    class Counting(ClientSecretPost, Generic[T]):
+        limit: ClassVar[int] = 5
+        calls: int = 0
+
+        def __init__(self, client_secret, path):
             super().__init__(client_secret)
-            self._set(tenant=tenant)
+            self.path = path
 
-    value = WithTenant(SECRET, "b")
-    assert WithTenant.__match_args__ == ("client_secret", "tenant")
-    assert value != WithTenant(SECRET, "c")
-    assert repr(value).endswith("WithTenant(tenant='b')")
-    assert value.current() is value
+        def __call__(self, client_id, params, headers, /):
+            self.calls += 1
+            super().__call__(client_id, params, headers)
+
+    method = Counting[int](lambda: SECRET, "p")
+    params = {}
+    method.current()("id", params, {})
+    method("id", params, {})
+    assert params["client_secret"] == SECRET
+    assert (method.calls, method.path, method.current().path) == (1, "p", "p")
+    assert repr(method).endswith("Counting()")
+    assert method == method.__replace__()
+    del method.path
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        method.client_secret = "other"
+
+
+def test_a_value_is_replaced_field_by_field():
+    token = Token("abc", 2e9)
+    assert token.__replace__(expires_at=None) == Token("abc")
+    assert TokenRequest("a").__replace__(scope=["b", "c"]) == TokenRequest("b c")
+    with pytest.raises(TypeError, match="TokenRequest has no 'scop'"):
+        TokenRequest().__replace__(scop="a")
+    with pytest.raises(ValueError, match="empty"):
+        ClientSecretPost(SECRET).__replace__(client_secret="")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="copy.replace() is of Python 3.13")
+def test_copy_replace_makes_another_value():
+    assert copy.replace(Token("abc", 2e9), scope="a") == Token("abc", 2e9, "a")
+
+
+def test_what_dataclasses_ask_for_is_made_once():
+    assert dataclasses.fields(Token)[0] is dataclasses.fields(Token("abc"))[0]
+    defaults = {field.name: field.default for field in dataclasses.fields(ClientSecretBasic)}
+    assert defaults == {"client_secret": dataclasses.MISSING, "encode": True}
 
 
 def test_a_value_can_be_matched_by_position():
@@ -135,6 +184,7 @@ def test_a_value_can_be_matched_by_position():
 
 
 def test_a_value_without_a_constructor_takes_its_fields():
+    @value_class(frozen=True)
     class Point(Value):
         x: int
         y: int
