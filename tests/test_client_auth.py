@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import hmac
 import json
@@ -204,6 +205,12 @@ def test_s1_the_repr_of_a_method_shows_no_secret(method):
     assert type(method).__name__ in repr(method)
     assert "secret=" not in repr(method)
     assert "long-secret" not in f"{method} {method!r}"
+
+
+def test_s1_the_repr_of_an_assertion_does_not_show_what_signs_it():
+    method = ClientAssertion(functools.partial(print, "a-private-key"), "https://as.example")
+    assert "https://as.example" in repr(method)
+    assert "sign" not in f"{method} {method!r}"
 
 
 # Names

@@ -52,7 +52,15 @@ def test_a_statement_is_changed_and_what_it_holds_stays_as_it_was_written(code, 
 
 
 @pytest.mark.parametrize(
-    "code", ['"""Documented."""', "import a", "assert a < 1", "logger = f(1)", "a: Literal[1]"]
+    "code",
+    [
+        '"""Documented."""',
+        "import a",
+        "assert a < 1",
+        "logger = f(1)",
+        "a: Literal[1]",
+        "A: TypeAlias = Literal[1]",
+    ],
 )
 def test_what_does_nothing_is_left_alone(code):
     assert mutants(code) == []

@@ -811,3 +811,23 @@ def test_the_readmes_metrics_are_the_figures(server, auth, monkeypatch):
     assert registry.get_sample_value("clientcreds_seconds_left") > 3500
     assert registry.get_sample_value("clientcreds_last_error_at") is None
     assert b"clientcreds_obtained_total 2.0" in prometheus_client.generate_latest(registry)
+
+
+def test_the_last_error_of_several_requests_is_the_latest_of_all(clock):
+    fetch = Fetch(clock)
+    fetch.error = TokenError("down")
+    manager = TokenManager(fetch)
+    for scope in ("a", "b", "c"):
+        clock.advance(10)
+        with pytest.raises(TokenError):
+            manager.get_token(TokenRequest(scope=scope))
+    assert manager.stats().last_error_at == clock.time()
+    assert manager.stats(TokenRequest(scope="a")).last_error_at == clock.time() - 20
+
+
+def test_the_fields_of_a_record_have_the_names_that_readme_promises(auth, caplog):
+    caplog.set_level(logging.DEBUG, "clientcreds_requests")
+    token = auth.get_token()
+    (record,) = (r for r in caplog.records if r.name.startswith("clientcreds_requests"))
+    assert record.clientcreds_event == "token_obtained"
+    assert record.clientcreds_fingerprint == token.fingerprint
