@@ -29,7 +29,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "adapters": ("adapters", "token_response", "observability", "sessions", "copies"),
     "transport": ("token_endpoint", "exceptions", "tls", "adapters", "sessions"),
     "exchange": (*_ENDPOINT, "redaction", "adapters", "dpop", "observability", "stores"),
-    "token_endpoint": (*_ENDPOINT, "arguments", "copies", "adapters", "stores", "observability"),
+    "token_endpoint": (*_ENDPOINT, "arguments", "copies", "forks", "stores", "observability"),
     "failures": (*_ENDPOINT, "observability"),
     "redaction": ("redaction", *_ENDPOINT, "observability", "dpop"),
     "client_auth": ("client_auth", "arguments", "copies", "tls", "token_endpoint"),
@@ -42,11 +42,11 @@ TESTS: dict[str, tuple[str, ...]] = {
     "events": ("observability", "manager", "exceptions"),
     "values": ("values", "tokens", "copies"),
     "forks": ("forks", "copies", "stores"),
-    "bodies": ("replay", "auth"),
-    "arguments": ("arguments", "manager", "adapters", "discovery"),
-    "sessions": ("sessions", "origins", "arguments", "copies", "environment"),
+    "bodies": ("replay", "adapters", "token_response", "token_endpoint"),
+    "arguments": ("arguments", "client_auth", "exceptions", "tls"),
+    "sessions": ("sessions", "origins", "arguments", "copies", "environment", "dpop"),
     "views": ("auth", "original", "observability", "discovery"),
 }
 
-#: Tests that are no use here: what they want shows elsewhere, or they take too long.
+#: Tests that take too long for what they add here.
 SKIPPED = ("a_thousand_children",)
