@@ -315,3 +315,11 @@ def test_a4_a_token_can_be_copied(clock, copied):
     assert dict(twin.extra) == {"x": [1]}
     assert twin.authorization == "DPoP abc-xyz"
     assert twin.seconds_left() == 50
+
+
+def test_a_token_consists_of_what_was_said_of_it_and_nothing_else(clock):
+    names = ["access_token", "expires_at", "scope", "token_type", "extra", "authorization"]
+    assert [field.name for field in dataclasses.fields(Token)] == names
+    token = Token("token", expires_at=clock.time() + 60)
+    clock.mono += 1
+    assert Token("token", expires_at=clock.time() + 60) == token
