@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import subprocess
 import sys
 import threading
@@ -20,11 +21,38 @@ except TokenTimeout:
     print("gave up")
 """
 
+READING = """
+import sys, threading, time
+from clientcreds_requests import ClientCredentialsAuth
+
+auth = ClientCredentialsAuth(sys.argv[1], "me", "long-secret", timeout=600, deadline=600)
+threading.Thread(target=auth.authorize, daemon=True).start()
+while not any(isinstance(thread, threading.Timer) for thread in threading.enumerate()):
+    time.sleep(0.01)
+print("reading the answer")
+"""
+
 
 def test_l2_a_program_ends_though_its_token_request_hangs():
     program = [sys.executable, "-c", HANGING]
     done = subprocess.run(program, capture_output=True, text=True, timeout=PATIENCE, check=True)
     assert done.stdout.split("\n") == ["gave up", ""]
+
+
+def test_l2_a_program_ends_though_the_answer_does_not():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/token"
+        program = [sys.executable, "-c", READING, url]
+        with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as running:
+            try:
+                connection, _ = listener.accept()
+                with connection:
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{")
+                    told, _ = running.communicate(timeout=PATIENCE)
+            finally:
+                running.kill()
+    assert told == "reading the answer\n"
+    assert running.returncode == 0
 
 
 def test_l2_the_thread_of_a_token_request_is_gone_when_its_caller_goes_on():

@@ -42,7 +42,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "events": ("observability", "manager", "exceptions"),
     "values": ("values", "tokens", "copies"),
     "forks": ("forks", "copies", "stores"),
-    "bodies": ("replay", "adapters", "token_response", "token_endpoint"),
+    "bodies": ("flights", "replay", "adapters", "token_response", "token_endpoint"),
     "arguments": ("arguments", "client_auth", "exceptions", "tls"),
     "sessions": ("sessions", "origins", "arguments", "copies", "environment", "dpop"),
     "views": ("auth", "original", "observability", "discovery"),
