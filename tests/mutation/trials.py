@@ -32,6 +32,9 @@ PRELOADED = ("cryptography.x509", "hypothesis", "jwt", "requests", "trustme", "u
 OPTIONS = ("-x", "-q", "-n", "0", "-W", "ignore::pytest.PytestAssertRewriteWarning")
 """Hypothesis is a pytest plugin, imported before pytest could see to its assertions."""
 
+OUTSIDE = ""
+"""What coverage calls the time when no test runs."""
+
 GRACE = 15.0
 """Seconds that a mutant may take beyond twice what its tests took before."""
 
@@ -79,9 +82,12 @@ class Trials:
         module = Path(path).stem
         belonging = {f"tests/test_{name}.py" for name in TESTS[module]}
         known = [name for name in self._seconds if name.split("::")[0] in belonging]
-        # What runs at import alone is reached by no test, and concerns them all.
         reaching = self._reach.get(path, {}).get(mutant.line, set())
-        tests = sorted(reaching.intersection(known) or known, key=self._seconds.__getitem__)
+        # What runs at import, outside of tests, concerns them all.
+        everything = not reaching.intersection(known) or OUTSIDE in reaching
+        tests = sorted(
+            known if everything else reaching.intersection(known), key=self._seconds.__getitem__
+        )
         seconds = list(itertools.accumulate(map(self._seconds.__getitem__, tests)))
         tests = tests[: max(1, bisect.bisect(seconds, self._budget))]
         target = self._tree / path
@@ -205,7 +211,7 @@ class _Survey:
         began = time.monotonic()
         result = yield
         self.seconds[item.nodeid] = time.monotonic() - began
-        self._measured.switch_context("")
+        self._measured.switch_context(OUTSIDE)
         return result
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
@@ -225,7 +231,6 @@ def _survey(tree: Path, file: str, found: Path) -> int:
     data = measured.get_data()
     for path in data.measured_files():
         lines = data.contexts_by_lineno(path)
-        tests = {line: {name for name in names if name} for line, names in lines.items()}
-        reach[str(Path(path).relative_to(tree))] = tests
+        reach[str(Path(path).relative_to(tree))] = {n: set(names) for n, names in lines.items()}
     found.write_bytes(pickle.dumps((dict(survey.seconds), reach)))
     return code
