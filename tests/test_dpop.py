@@ -382,6 +382,17 @@ def test_r5_a_redirect_to_another_origin_carries_neither_token_nor_proof(server,
     assert {"Authorization", "DPoP"}.isdisjoint(call.headers)
 
 
+def test_r5_a_request_made_by_hand_takes_no_proof_to_another_origin_either(server, session):
+    request = requests.Request("GET", server.api_url).prepare()
+    request.headers["Authorization"] = session.auth.get_token().authorization
+    session.auth.prove(request)
+    server.api_answer_next(Answer(302, headers={"Location": elsewhere(server.api_url)}))
+    assert session.send(request).status_code == 401
+    first, second = (call.headers for call in server.api_requests)
+    assert {"Authorization", "DPoP"} <= set(first)
+    assert {"Authorization", "DPoP"}.isdisjoint(second)
+
+
 @pytest.mark.parametrize("status", [302, 303, 307])
 def test_r5_plain_requests_takes_no_proof_to_another_origin_either(server, auth, status):
     server.api_answer_next(Answer(status, headers={"Location": elsewhere(server.api_url)}))

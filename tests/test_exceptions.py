@@ -246,6 +246,11 @@ def test_f4_the_error_of_a_request_that_could_not_be_made_names_what_raised(make
     assert not error.retryable
 
 
+def test_s1_an_error_of_encoding_is_replaced_for_it_quotes_all_it_was_given(server):
+    error = failure_of(endpoint_of(server, badly_encoded, body="form"))
+    assert repr(error.__cause__) == "ValueError('UnicodeEncodeError while the request was encoded')"
+
+
 def test_s1_an_id_with_a_colon_in_raw_basic_is_an_error_without_the_secret(server):
     server.client_id = "a:b"
     error = failure_of(endpoint_of(server, ClientSecretBasic(SECRET, encode=False)))

@@ -30,6 +30,7 @@ def margins(clock):
         pytest.param(
             60, 20, None, 30, id="a quarter of what is usable, for the leeway has the rest"
         ),
+        pytest.param(80, 20, None, 35, id="also when its quarter is the leeway"),
         pytest.param(21, 20, None, 20.25, id="however little is usable"),
         pytest.param(3600, 20, 1000, 1000, id="as was said"),
         pytest.param(3600, 0, 1000, 1000, id="as was said, without leeway"),
