@@ -70,13 +70,16 @@ def _unescaped(text: str) -> Iterator[str]:
 
 
 _JSON = r"(?s)\\(?:u([0-9a-fA-F]{4})|(.))"
-_HTML = r"&(?:#0*([0-9]{1,6})|#[xX]0*([0-9a-fA-F]{1,5})|(amp|lt|gt|quot|apos));"
+# As browsers read it: in any case, and without the semicolon too.
+_HTML = r"(?i)&(?:#0*([0-9]{1,6})|#x0*([0-9a-f]{1,5})|(amp|lt|gt|quot|apos));?"
 _ENTITIES = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 
 
 def _character(found: re.Match[str]) -> str:
     decimal, hexadecimal, name = found.groups()
-    return _ENTITIES[name] if name else chr(int(decimal or hexadecimal, 10 if decimal else 16))
+    return (
+        _ENTITIES[name.lower()] if name else chr(int(decimal or hexadecimal, 10 if decimal else 16))
+    )
 
 
 def credentials_in(authorization: str) -> Iterator[str]:

@@ -500,6 +500,7 @@ DISGUISES = {
     "as HTML, by numbers": "".join(f"&#{ord(character)};" for character in SECRET),
     "as HTML, by other numbers": "".join(f"&#x{ord(character):X};" for character in SECRET),
     "as HTML, by long numbers": "".join(f"&#{ord(character):09};" for character in SECRET),
+    "as HTML, sloppily": SECRET.replace("&", "&AMP").replace("=", "&#00061"),
     "all percent-encoded": "".join(f"%{ord(character):02x}" for character in SECRET),
     "percent-encoded, with +": quote_plus(SECRET, safe="/").lower(),
 }

@@ -27,6 +27,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     ),
     "origins": ("origins", "arguments", "sessions", "auth"),
     "adapters": ("adapters", "token_response", "observability", "sessions", "copies"),
+    "deadline": ("deadline", "token_response", "tls"),
     "transport": ("token_endpoint", "exceptions", "tls", "adapters", "sessions"),
     "exchange": (*_ENDPOINT, "redaction", "adapters", "dpop", "observability", "stores"),
     "token_endpoint": (*_ENDPOINT, "arguments", "copies", "forks", "stores", "observability"),
