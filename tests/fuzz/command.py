@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import faulthandler
 import gc
+import logging
 import multiprocessing
 import os
 import resource
@@ -113,6 +114,7 @@ def _drawn(source: Source, batch: Batch, number: int) -> Case:
 
 def work(batch: Batch) -> Figures:
     """Run a batch, in a process of its own."""
+    logging.lastResort = logging.NullHandler()
     if batch.level == "parser":
         return _run(batch, lambda case, _: _parsed(case))
     with wire.Server() as server, wire.NowhereElse(server.port):

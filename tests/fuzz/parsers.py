@@ -16,7 +16,7 @@ from clientcreds_requests.token_response import read_token
 from clientcreds_requests.tokens import Moment
 
 from .cases import CLIENT_ID, CLIENT_SECRET, ISSUER, PORT, Case
-from .verdict import Complaint, judge, judge_text
+from .verdict import Complaint, judge, judge_text, may_tell
 
 URL = "http://127.0.0.1:12345/token"
 SENT = Moment(1_800_000_000.0, 5_000.0)
@@ -55,11 +55,11 @@ def run(case: Case) -> str:
     _judge_retry_after(response)
     _judge_challenges(response)
     if case.target == "metadata":
-        return _metadata(response)
-    return judge(read_token(response, URL, SENT, _REDACT))
+        return _metadata(response, case.data)
+    return judge(read_token(response, URL, SENT, _REDACT), echoes=may_tell(case.data))
 
 
-def _metadata(response: requests.Response) -> str:
+def _metadata(response: requests.Response, data: bytes) -> str:
     try:
         found = _read(response, _ISSUER, False)
     except ValueError as error:
@@ -71,7 +71,7 @@ def _metadata(response: requests.Response) -> str:
             endpoint = TokenEndpoint(url, CLIENT_ID, _METHOD)
             error = read_token(response, endpoint.url, SENT, _REDACT)
             if isinstance(error, TokenError):
-                judge(error)
+                judge(error, echoes=may_tell(data))
     return "Metadata" if isinstance(found, Metadata) else type(found).__name__
 
 

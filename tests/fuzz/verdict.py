@@ -15,7 +15,7 @@ from helpers import texts_in
 
 from clientcreds_requests import Token, TokenError
 
-from .cases import ACCESS_TOKEN, CLIENT_SECRET, SECRETS
+from .cases import ACCESS_TOKEN, CLIENT_SECRET, ENCODINGS, SECRETS
 
 MESSAGE = 2000
 """The longest message: the endpoint, the OAuth error and a hint, each within its bounds."""
@@ -23,6 +23,9 @@ WORDS = 303
 """The longest description, and its three dots."""
 
 _NEEDLES = (CLIENT_SECRET, *SECRETS[1:4])
+
+# The middle of the secret, escaped or in another encoding.
+_MARKS = [b"\\u0033\\u0063", *("3cr3".encode(code) for code in ENCODINGS)]
 
 
 class Complaint(AssertionError):
@@ -40,24 +43,35 @@ def judge(outcome: object, *, echoes: bool = True) -> str:
     if not isinstance(outcome, TokenError):
         raise Complaint(f"{type(outcome).__name__} came out of it")
     _judge_words(outcome)
+    _judge_token_in(outcome)
     if echoes:
-        _judge_secrets(outcome)
+        _judge_secret_in(outcome)
     return f"{type(outcome).__name__} {outcome.status_code}"
 
 
-def _judge_secrets(error: TokenError) -> None:
+def may_tell(data: bytes) -> bool:
+    """Is there anything like the client secret in an answer?"""
+    return any(mark in data for mark in _MARKS)
+
+
+def _judge_secret_in(error: TokenError) -> None:
     for text in texts_of(error):
         for needle in _NEEDLES:
             before, found, after = text.partition(needle)
             if found:
                 shown = before[-100:] + found + after[:100]
                 raise Complaint(f"the client secret is in the error: {shown!a}")
+
+
+def _judge_token_in(error: TokenError) -> None:
     said = (str(error), error.error, error.error_description, error.error_uri)
     if any(words and ACCESS_TOKEN in words for words in said):
         raise Complaint(f"the access token is in the error: {said!a}")
-    with suppress(ValueError, RecursionError, AttributeError):
-        if error.response.json().get("access_token") == ACCESS_TOKEN:
-            raise Complaint("the access token is in the error's response")
+    response = error.response
+    if isinstance(response, requests.Response) and b"access_token" in response.content:
+        with suppress(ValueError, RecursionError, AttributeError):
+            if response.json().get("access_token") == ACCESS_TOKEN:
+                raise Complaint("the access token is in the error's response")
 
 
 def _judge_token(token: Token) -> str:
