@@ -41,8 +41,9 @@ class Deadline:
         self._timer.cancel()
         if self._timer.is_alive():
             self._timer.join()  # leave no thread behind
+        for opened in self._sockets.values():
+            opened.close()
         for connection in self._connections:
-            self._release(connection)
             for name in ("_new_conn", "close"):  # it may go on to serve others
                 connection.__dict__.pop(name, None)
 
@@ -84,13 +85,10 @@ class Deadline:
         return opened
 
     def _closed(self, connection: Any, close: Callable[[], None]) -> None:
-        self._release(connection)  # or the server would not see that it was closed
-        close()
-
-    def _release(self, connection: Any) -> None:
         opened = self._sockets.pop(id(connection), None)
         if opened is not None:
-            opened.close()
+            opened.close()  # or the server would not see that the other one is closed
+        close()
 
     def _hang_up(self) -> None:
         self.passed = True  # before the reader wakes up
