@@ -55,11 +55,11 @@ def run(case: Case) -> str:
     _judge_retry_after(response)
     _judge_challenges(response)
     if case.target == "metadata":
-        return _metadata(response, case.data)
+        return _metadata(response)
     return judge(read_token(response, URL, SENT, _REDACT), echoes=may_tell(case.data))
 
 
-def _metadata(response: requests.Response, data: bytes) -> str:
+def _metadata(response: requests.Response) -> str:
     try:
         found = _read(response, _ISSUER, False)
     except ValueError as error:
@@ -71,7 +71,7 @@ def _metadata(response: requests.Response, data: bytes) -> str:
             endpoint = TokenEndpoint(url, CLIENT_ID, _METHOD)
             error = read_token(response, endpoint.url, SENT, _REDACT)
             if isinstance(error, TokenError):
-                judge(error, echoes=may_tell(data))
+                judge(error, echoes=False)
     return "Metadata" if isinstance(found, Metadata) else type(found).__name__
 
 
