@@ -315,7 +315,8 @@ def test_on_a_terminal_it_prompts_for_the_secret(server, monkeypatch, typed, sta
 
 #: getpass asks the controlling terminal, which a new session lacks until it opens one.
 WITH_A_TERMINAL = """
-import os, sys
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background ignores
 os.close(os.open(os.ttyname(0), os.O_RDWR))
 from clientcreds_requests.cli import main
 sys.exit(main(sys.argv[1:]))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
+from concurrent.futures import Future
 
 import pytest
 import requests
@@ -21,6 +23,7 @@ from clientcreds_requests import (
     issuer_endpoint,
 )
 from clientcreds_requests.discovery import Issuer, discover
+from clientcreds_requests.issuer_endpoint import _Search
 from clientcreds_requests.testing import RESET, Answer
 from clientcreds_requests.testing.listener import Listener
 
@@ -645,6 +648,15 @@ def test_c2_a_search_that_is_stuck_is_given_up_for_another(site):
     auth.signout()
     assert auth.authorize().authorized  # what came too late has changed nothing
     assert site.paths().count(RFC_8414) == 2
+
+
+def test_c2_what_a_search_that_was_given_up_finds_is_not_taken(site):
+    site.pages[RFC_8414] = [site.metadata()]
+    endpoint = ClientCredentialsAuth.from_issuer(site.url, "me", "a-secret").endpoint
+    given_up = _Search(Future(), time.monotonic() + PATIENCE)
+    endpoint._look(given_up)
+    assert given_up.outcome.done()
+    assert endpoint._found is None
 
 
 def test_methods_that_cannot_be_used_are_not_remembered(site):

@@ -954,3 +954,9 @@ def test_r3_nothing_is_forgotten_where_nothing_is_held(manager):
 def test_w8_wrong_arguments_are_refused_by_name(arguments, error, name):
     with pytest.raises(error, match=name):
         TokenManager(**{"fetch": lambda _: Token("t"), **arguments})
+
+
+def test_c1_a_token_that_came_before_the_lock_was_had_is_taken(manager, fetch):
+    token = manager.get_token()
+    assert manager._board(manager.entry(), False, Flight(ANY)) == (token, None)
+    assert fetch.calls == 1
