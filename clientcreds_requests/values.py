@@ -56,8 +56,8 @@ class Value:
 
     With the decorator above it is what ``@dataclass(frozen=True)`` would make of it, and
     ``dataclasses`` take it for one: its fields are what is annotated, and a constructor ends with
-    ``__post_init__()``. But to import those takes as long as half of this package, and every
-    program would wait.
+    ``__post_init__()``. But every program would wait for those to be imported, with ``inspect``
+    and what that imports.
     """
 
     __match_args__: ClassVar[tuple[str, ...]] = ()

@@ -60,6 +60,9 @@ def test_w5_a_pool_of_the_sessions_adapter_is_given_back_as_it_was(server):
         adapter = OfItsOwn(server.token_endpoint)
         session.mount("http://", adapter)
         endpoint_of(server, session=session)(TokenRequest())
+        connections = [kept for kept in adapter.pool.pool.queue if kept is not None]
+        assert connections
+        assert not [kept for kept in connections if {"_new_conn", "close"} & vars(kept).keys()]
         before = len(os.listdir("/proc/self/fd"))
         for _ in range(10):
             session.get(server.token_endpoint, headers={"Connection": "close"})

@@ -528,26 +528,25 @@ def test_at_first_all_figures_are_nought(auth):
     assert auth.manager.stats() == TokenStats(0, 0, 0, 0, 0, 0, 0, None, None)
 
 
-def test_callers_who_joined_a_token_request_are_counted(server, auth):
-    held = Held()
+def stats_of_sixteen(server, auth, held):
+    """What is counted when so many wait for one token request together."""
     server.answer_next(held)
     crowd = Crowd(16, auth.get_token)
     until(lambda: waiting(auth) == 16)
     held.released.set()
     crowd.join()
-    stats = auth.manager.stats()
+    return auth.manager.stats()
+
+
+def test_callers_who_joined_a_token_request_are_counted(server, auth):
+    stats = stats_of_sixteen(server, auth, Held())
     assert stats._replace(seconds_left=None) == TokenStats(obtained=1, joined=15)
     assert 3500 < stats.seconds_left <= 3600
 
 
 def test_a_token_request_that_failed_is_counted_once_for_all_its_callers(server, auth):
-    held = Held(Answer(401, {"error": "invalid_client"}))
-    server.answer_next(held)
-    crowd = Crowd(16, auth.get_token)
-    until(lambda: waiting(auth) == 16)
-    held.released.set()
-    crowd.join()
-    stats = auth.manager.stats()
+    refused = Held(Answer(401, {"error": "invalid_client"}))
+    stats = stats_of_sixteen(server, auth, refused)
     assert stats._replace(last_error_at=None) == TokenStats(failed=1, joined=15)
     assert stats.last_error_at is not None
 
