@@ -8,8 +8,9 @@ import subprocess
 import sys
 import threading
 
+from helpers import PATIENCE
+
 from clientcreds_requests import Token, TokenManager
-from tests.helpers import PATIENCE
 
 HANGING = """
 import threading
@@ -22,14 +23,13 @@ except TokenTimeout:
 """
 
 READING = """
-import sys, threading, time
+import sys, threading
 from clientcreds_requests import ClientCredentialsAuth
 
 auth = ClientCredentialsAuth(sys.argv[1], "me", "long-secret", timeout=600, deadline=600)
 threading.Thread(target=auth.authorize, daemon=True).start()
-while not any(isinstance(thread, threading.Timer) for thread in threading.enumerate()):
-    time.sleep(0.01)
-print("reading the answer")
+sys.stdin.readline()
+print("leaving it")
 """
 
 
@@ -41,17 +41,19 @@ def test_l2_a_program_ends_though_its_token_request_hangs():
 
 def test_l2_a_program_ends_though_the_answer_does_not():
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(PATIENCE)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/token"
         program = [sys.executable, "-c", READING, url]
-        with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as running:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        with subprocess.Popen(program, **pipes, text=True) as running:
             try:
                 connection, _ = listener.accept()
                 with connection:
                     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{")
-                    told, _ = running.communicate(timeout=PATIENCE)
+                    told, _ = running.communicate("\n", timeout=PATIENCE)
             finally:
                 running.kill()
-    assert told == "reading the answer\n"
+    assert told == "leaving it\n"
     assert running.returncode == 0
 
 
