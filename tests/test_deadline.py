@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 import urllib3
+from helpers import PATIENCE
 from raw_server import endpoint_of
 from requests.adapters import HTTPAdapter
 
@@ -22,10 +23,11 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
 
 def serve_one_at_a_time(listener: socket.socket) -> None:
     """Answer no first connection, and no other before the client has hung up on that."""
+    listener.settimeout(PATIENCE)
     for answer in (b"", ANSWER):
         connection, _ = listener.accept()
         with connection:
-            connection.settimeout(20)
+            connection.settimeout(PATIENCE)
             while received := connection.recv(65536):
                 if answer and b"client_secret" in received:
                     connection.sendall(answer)
