@@ -1,33 +1,43 @@
-"""The retry policy of the token request, and the adapter that carries it."""
+"""The retry policy of the token request, and the adapter that carries it out."""
 
 from __future__ import annotations
 
-import copy
 import logging
 import random
 import re
 import ssl
+import threading
 import time
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import requests
-from requests.adapters import BaseAdapter, HTTPAdapter
+from requests.adapters import BaseAdapter
 from urllib3 import Retry
 from urllib3.exceptions import MaxRetryError
 from urllib3.response import BaseHTTPResponse
 
-from .bodies import read_body
-from .deadline import Deadline
-from .events import log
-from .origins import without_query
+from ._checks import Cert
+from ._logs import log
+from ._transport import Watchdog, read_body
+from ._urls import leaves_by_proxy, without_query
+from .exceptions import InsecureProxyError
 from .tokens import Moment
 
 logger: logging.Logger = logging.getLogger(__name__)
 
 #: Statuses after which the same token request may succeed a moment later.
 RETRY_STATUSES = frozenset({429, 500, 502, 503, 504})
+
+#: Sent with every request to the authorization server.
+HEADERS = {
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",
+    "Connection": "close",
+    "User-Agent": "clientcreds-requests",
+}
 
 #: The longest wait for another attempt, in seconds; after a longer Retry-After there is none.
 MAX_WAIT = 5.0
@@ -52,14 +62,15 @@ def _policy(retries: int | Retry) -> Retry:
 
 
 class RetriedRequest(requests.PreparedRequest):
-    """A request to the authorization server, which every attempt completes anew.
+    """A request to the authorization server that is completed anew for every attempt.
 
     :param method: of the request.
     :param url: prepared.
     :param complete: returns body and header fields; called at once and before every further
-        attempt, because assertions, proofs and correlation ids serve only once.
+        attempt, because assertions, proofs and correlation ids may be used only once.
     :param until: the moment, on the monotonic clock, by which the answer must be there.
-    :param final: statuses that are an answer this time, though they may be retried in general.
+    :param final: statuses that are an answer this time, though they are retried in general.
+    :param answered: called with every answer.
     """
 
     #: When the latest attempt began.
@@ -72,43 +83,56 @@ class RetriedRequest(requests.PreparedRequest):
         complete: Callable[[], tuple[bytes | str, Mapping[str, str]]],
         until: float,
         final: frozenset[int] = frozenset(),
+        answered: Callable[[requests.Response], object] | None = None,
     ) -> None:
         super().__init__()
-        self.method: str | None = method
-        self.url: str | None = url
-        self.until: float = until
-        self.final: frozenset[int] = final
-        self._complete = complete
+        self.method, self.url = method, url
+        self.until, self.final = until, final
+        self._complete, self._answered = complete, answered
         self.renew()
 
     def renew(self) -> None:
-        """Complete the request for an attempt."""
+        """Complete the request for another attempt."""
         body, headers = self._complete()
         self.prepare_headers(headers)
         self.prepare_cookies({})
         self.prepare_body(body, None)
         self.sent_at = Moment.now()
 
+    def answer(self, response: requests.Response) -> None:
+        """Take note of an answer, which the next attempt may depend on."""
+        if self._answered is not None:
+            self._answered(response)
+
 
 class RetryAdapter(BaseAdapter):
     """Sends token requests with retries, and everything else as the adapter below it does.
 
-    Mounted for the token endpoint it also meets URLs that merely begin like it, and an API's
-    own requests: those pass through untouched.
+    Mounted for the token endpoint it also meets URLs that begin like it, and an API's own
+    requests: those pass through untouched.
 
-    :param below: returns the adapter that really sends, for a URL.
+    :param adapter: really sends; also what an adapter that was looked up hands back, as recorders
+        do.
     :param retries: the retries after the first attempt, or a urllib3 policy. Connection
         failures, 429, 500, 502, 503 and 504 are retried, with exponential back-off and jitter.
+    :param look_up: returns the adapter that really sends, for a URL, whenever one is needed; so
+        that what is mounted later holds. None: ``adapter``.
     """
 
-    def __init__(self, below: Callable[[str], BaseAdapter], retries: int | Retry) -> None:
+    def __init__(
+        self,
+        adapter: BaseAdapter,
+        retries: int | Retry = 3,
+        look_up: Callable[[str], BaseAdapter] | None = None,
+    ) -> None:
         super().__init__()
-        self._below = below
+        self._adapter = adapter
+        self._look_up = look_up
         self.max_retries: Retry = _policy(retries)
         self._statuses = frozenset(self.max_retries.status_forcelist or RETRY_STATUSES)
 
     def close(self) -> None:
-        """Nothing: the adapter below belongs to the session."""
+        """Do nothing: the adapter below belongs to the session."""
 
     def send(
         self,
@@ -121,47 +145,48 @@ class RetryAdapter(BaseAdapter):
     ) -> requests.Response:
         """Send a request; a :class:`RetriedRequest` until it is answered, or it is too late.
 
-        The answer to a token request has been read. When the last attempt failed, its answer
-        or exception is what the caller gets.
+        The body of the answer to a token request has been read. If the last attempt failed, its
+        answer or exception is what the caller gets.
         """
-        adapter = self._below(request.url or "")
         settings = {"verify": verify, "cert": cert, "proxies": proxies}
-        if not isinstance(request, RetriedRequest):
+        url = request.url or ""
+        here, under_way = (threading.get_ident(), url), _under_way.get({})
+        if here in under_way:  # handed back by the adapter that was looked up
+            watchdog = under_way[here]
+            adapter = self._adapter if watchdog is None else watchdog.twin_of(self._adapter)
             return adapter.send(request, stream=stream, timeout=timeout, **settings)
-        if not isinstance(adapter, HTTPAdapter):  # it has no connections to be left idle
-            return self._send(adapter, request, timeout, settings)
-        apart = _with_connections_of_its_own(adapter)
-        with Deadline(request.until) as deadline:
-            deadline.watch(apart)
-            try:
-                response = self._send(apart, request, timeout, settings)
-            except requests.Timeout:
-                raise
-            except requests.RequestException as error:
-                deadline.check(error)
-                raise
-            finally:
-                HTTPAdapter.close(apart)  # a subclass may close more than is the twin's
-                del apart.get_connection_with_tls_context  # which holds it in turn
-            deadline.check()  # a body that ends with the connection may have been cut short
-            return response
+        adapter = self._adapter if self._look_up is None else self._look_up(url)
+        if not isinstance(request, RetriedRequest):
+            settings.update(stream=stream, timeout=timeout)
+            return _send_below(adapter, request, None, settings)
+        with Watchdog(request.until) as watchdog:
+            twin = watchdog.twin_of(adapter)
+            return self._attempts(watchdog, twin, request, timeout, settings)
 
-    def _send(
-        self, adapter: BaseAdapter, request: RetriedRequest, timeout: Any, settings: dict[str, Any]
+    def _attempts(
+        self,
+        watchdog: Watchdog,
+        adapter: BaseAdapter,
+        request: RetriedRequest,
+        timeout: Any,
+        settings: dict[str, Any],
     ) -> requests.Response:
         policy = self.max_retries
         attempt = 1
         while True:
-            bounded = _within(timeout, request.until)
+            settings.update(stream=True, timeout=_within(timeout, request.until))
             try:
-                response = adapter.send(request, stream=True, timeout=bounded, **settings)
-                read_body(response, MAX_BODY, request.until)
+                response = _send_below(adapter, request, watchdog, settings)
+                request.answer(response)
+                read_body(response, MAX_BODY, watchdog)
             except requests.RequestException as error:
+                watchdog.check(error)
                 following = _after_error(policy, error)
                 if following is None or not _pause(following, None, request.until):
                     raise
                 reason = type(root_cause(error)).__name__
             else:
+                watchdog.check()
                 if response.status_code not in self._statuses - request.final:
                     return response
                 following = _after_answer(policy, response)
@@ -174,19 +199,71 @@ class RetryAdapter(BaseAdapter):
             request.renew()
 
 
-def _with_connections_of_its_own(adapter: HTTPAdapter) -> HTTPAdapter:
-    """An adapter with the same settings and a pool of its own.
+# By thread and URL: the watchdogs of the requests that an adapter below a retry adapter is sending.
+# For all retry adapters, as recorders put themselves in the place of any adapter of a session.
+_under_way: ContextVar[Mapping[tuple[int, str], Watchdog | None]] = ContextVar("under way")
 
-    In the session's pool the token request's connection would stay behind, idle or already
-    closed by the server, for an API call to trip over.
+
+def _send_below(
+    adapter: BaseAdapter,
+    request: requests.PreparedRequest,
+    watchdog: Watchdog | None,
+    settings: Mapping[str, Any],
+) -> requests.Response:
+    """Send by an adapter that may hand the request back, to this retry adapter or to another."""
+    here = (threading.get_ident(), request.url or "")
+    before = _under_way.set({**_under_way.get({}), here: watchdog})
+    try:
+        return adapter.send(request, **settings)
+    finally:
+        _under_way.reset(before)
+
+
+class _Transport(requests.Session):
+    """Sends one request; it knows of no redirects, so that none is ever followed."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002
+        return None
+
+
+def send(
+    request: RetriedRequest,
+    session: requests.Session | None,
+    timeout: tuple[float, float],
+    retries: int | Retry,
+    cert: Cert = None,
+    allow_http: bool = False,
+) -> requests.Response:
+    """Send a request to the authorization server.
+
+    It goes out by a session of its own: no header, parameter, cookie, hook or auth of the API's
+    session travels along, and nothing of the answer stays there.
+
+    :param session: whose adapters, TLS and proxy settings to use; None for those of requests.
+    :param timeout: (connect, read) seconds for one attempt.
+    :param retries: unless the session has mounted a retry adapter.
+    :param cert: the client certificate; None: that of the session.
+    :param allow_http: let it leave this machine in the clear.
+    :raises InsecureProxyError: if a proxy would take it there.
+    :raises Exception: whatever the adapter raises.
     """
-    twin = object.__new__(type(adapter))
-    twin.__dict__.update(adapter.__dict__)
-    twin.poolmanager = copy.copy(adapter.poolmanager)
-    twin.poolmanager.pools = type(adapter.poolmanager.pools)(1)
-    twin.proxy_manager = {}
-    twin.max_retries = Retry(0, read=False)  # one policy of retries is enough
-    return twin
+    url = request.url or ""
+    with _Transport() as own:
+        settings_of = session or own
+        # A verify that was set is meant: requests would let REQUESTS_CA_BUNDLE override it.
+        verify = None if settings_of.verify is True else settings_of.verify
+        settings = settings_of.merge_environment_settings(url, {}, False, verify, cert)
+        if not allow_http and leaves_by_proxy(url, settings["proxies"]):
+            raise InsecureProxyError(
+                f"{without_query(url)} is plain http, and the proxy for it is on another machine: "
+                "the secret would travel in the clear; set no_proxy, or pass allow_http=True on a "
+                "network you trust"
+            )
+        adapter = settings_of.get_adapter(url)
+        if not isinstance(adapter, RetryAdapter):
+            adapter = RetryAdapter(adapter, retries)
+        own.adapters = {url: adapter}
+        return own.send(request, timeout=timeout, allow_redirects=False, **settings)
 
 
 def _after_error(policy: Retry, error: requests.RequestException) -> Retry | None:

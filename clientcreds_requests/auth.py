@@ -6,30 +6,30 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import requests
 from requests.auth import AuthBase
+from requests.hooks import default_hooks
 
-from .arguments import ExtraHeaders
-from .client_auth import ClientAuth, ClientAuthName, client_auth_for
-from .discovery import Issuer
-from .environment import by_environment
-from .issuer_endpoint import IssuerEndpoint, by_issuer
+from ._checks import HEADERS_HAVE_STORE, ExtraHeaders
+from ._env import by_environment, by_issuer
+from ._replay import Replay
+from ._urls import AllowedOrigins, without_query
+from .client_auth import ClientAuth, ClientAuthName, ClientSecretAuth, client_auth_for
+from .discovery import Issuer, IssuerEndpoint
 from .manager import TokenManager
-from .origins import AllowedOrigins, without_query
-from .proofs import ProofKey, Prover
-from .replay import Replay
 from .stores import StoredFetch, TokenStore, check_store
 from .token_endpoint import Body, TokenEndpoint
-from .tokens import Token, TokenRequest
-from .views import TokenView
+from .tokens import Token, TokenRequest, TokenSource
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
     from urllib3 import Retry
 
-    from .options import AuthOwnOptions, RequestOptions
+    from ._types import AuthOwnOptions, RequestOptions
+    from .dpop import ProofKey
 
 _BROWSER_WARNING = (
     "auth.clientCredentials: You should NEVER use this in a browser environment. You will expose "
@@ -37,7 +37,11 @@ _BROWSER_WARNING = (
 )
 
 
-class ClientCredentialsAuth(TokenView, AuthBase):
+# Those of a request that was just prepared.
+_NO_HOOKS = default_hooks()
+
+
+class ClientCredentialsAuth(AuthBase):
     """A token for every request, got with client credentials (RFC 6749 §4.4).
 
     One object serves any number of threads and sessions; its token is got when it is first
@@ -53,8 +57,7 @@ class ClientCredentialsAuth(TokenView, AuthBase):
     :param extra_params: further parameters of the token request.
     :param extra_headers: further header fields of the token request; callables are called for
         every attempt.
-    :param body: ``json``, ``form`` or ``auto``: JSON first, and a form when the endpoint does
-        not read JSON.
+    :param body: ``json``, ``form``, or ``auto``: JSON first, and a form if that is not read.
     :param client_auth: how the client authenticates itself: a registered name, or a callable
         such as :class:`ClientSecretBasic`.
     :param leeway: seconds. A token is used while more than that is left of it.
@@ -70,14 +73,14 @@ class ClientCredentialsAuth(TokenView, AuthBase):
         changed nor closed.
     :param store: shares the tokens with other processes; None: they stay in memory.
     :param dpop: the key to bind tokens to (RFC 9449), such as ``DPoPKey.generate()`` of
-        ``clientcreds_requests.jwt``. None: bearer tokens.
+        ``clientcreds_requests.dpop``. None: bearer tokens.
     :raises TypeError, ValueError: for arguments that could not work.
     :raises InsecureTransportError: for plain http to another machine.
     """
 
     def __init__(
         self,
-        token_endpoint: str | Issuer,
+        token_endpoint: str,
         client_id: str,
         client_secret: str | Callable[[], str] | None = None,
         *,
@@ -101,35 +104,46 @@ class ClientCredentialsAuth(TokenView, AuthBase):
     ) -> None:
         if sys.platform == "emscripten":
             warnings.warn(_BROWSER_WARNING, UserWarning, stacklevel=2)
-        endpoint_of = cast(
-            "Callable[..., TokenEndpoint]",
-            IssuerEndpoint if isinstance(token_endpoint, Issuer) else TokenEndpoint,
-        )
+        settings: dict[str, Any] = {
+            **{"body": body, "extra_headers": extra_headers, "timeout": timeout},
+            **{"deadline": deadline, "retries": retries, "allow_http": allow_http},
+            **{"session": session, "dpop": dpop},
+        }
+        method = client_auth_for(client_auth, client_secret)
         #: Where and how tokens are asked for; shared with siblings.
-        self.endpoint: TokenEndpoint = endpoint_of(
-            token_endpoint,
-            client_id,
-            client_auth_for(client_auth, client_secret),
-            body=body,
-            extra_headers=extra_headers,
-            timeout=timeout,
-            deadline=deadline,
-            retries=retries,
-            allow_http=allow_http,
-            session=session,
-            dpop=dpop,
+        self.endpoint: TokenEndpoint = (
+            IssuerEndpoint(token_endpoint, client_id, method, **settings)
+            if isinstance(token_endpoint, Issuer)
+            else TokenEndpoint(token_endpoint, client_id, method, **settings)
         )
-        check_store(store, self.endpoint.has_secret)
+        check_store(store, isinstance(method, ClientSecretAuth))
         self._store = store
+        self._dpop = dpop
+        quick = HEADERS_HAVE_STORE and dpop is None
+        self._origins = AllowedOrigins(allowed_origins, allow_http, quick=quick)
         #: When they are asked for, and the tokens themselves; shared likewise.
         self.manager: TokenManager = self._new_manager(leeway, renew_ahead, deadline)
-        # What is asked for is this auth's own.
-        self._request = TokenRequest(scope, resources, audience, extra_params)
-        self._entry = self.manager.entry(self._request)
-        self._origins = AllowedOrigins(allowed_origins, allow_http)
-        self._prover = None if dpop is None else Prover(dpop)
-        self._hook: Replay | None = None
-        self._initialized = None
+        self._ask_for(TokenRequest(scope, resources, audience, extra_params))
+
+    def _new_manager(
+        self, leeway: float, renew_ahead: float | None, deadline: float
+    ) -> TokenManager:
+        source: TokenSource = self.endpoint
+        if self._store is not None:
+            source = StoredFetch(self.endpoint, self._store, leeway)
+        return TokenManager(source, leeway=leeway, renew_ahead=renew_ahead, deadline=deadline)
+
+    def _ask_for(self, request: TokenRequest) -> None:
+        """Set what this auth asks for, and what depends on that."""
+        self._request = request
+        self._entry = self.manager.entry(request)
+        self._initialized: Future[Self] | None = None
+        if self._dpop is None:
+            self._replay = Replay(self.manager, request, self._origins)
+        else:
+            from .dpop import DPoPReplay
+
+            self._replay = DPoPReplay(self.manager, request, self._origins, self._dpop)
 
     @classmethod
     def from_issuer(
@@ -149,8 +163,7 @@ class ClientCredentialsAuth(TokenView, AuthBase):
         :param client_id: the client's identifier.
         :param client_secret: its secret, or a callable that returns it.
         :param options: keyword arguments of the constructor; what is said here holds.
-        :raises TypeError, ValueError: for arguments that could not work.
-        :raises InsecureTransportError: for plain http to another machine.
+        :raises TypeError, ValueError, InsecureTransportError: as the constructor does.
         """
         return cls(**by_issuer(issuer, client_id, client_secret, options))
 
@@ -165,43 +178,25 @@ class ClientCredentialsAuth(TokenView, AuthBase):
 
         :param prefix: how the names of the variables begin.
         :param options: keyword arguments of the constructor, which come before the environment.
-        :raises TypeError, ValueError: when something is missing or could not work.
-        :raises InsecureTransportError: for plain http to another machine.
+        :raises TypeError, ValueError, InsecureTransportError: as the constructor does.
         """
         return cls(**by_environment(prefix, options))
-
-    def _new_manager(
-        self, leeway: float, renew_ahead: float | None, deadline: float
-    ) -> TokenManager:
-        stored = None if self._store is None else StoredFetch(self.endpoint, self._store)
-        manager = TokenManager(
-            stored or self.endpoint,
-            leeway=leeway,
-            renew_ahead=renew_ahead,
-            deadline=deadline,
-            credentials_changed=(
-                self.endpoint.credentials_changed if self.endpoint.secret_may_change else None
-            ),
-        )
-        if stored is not None:
-            stored.manager = manager
-        return manager
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickles and copies: no token, and no literal secret.
 
-        :raises TypeError: when the client secret is a literal.
+        :raises TypeError: if the client secret is a literal.
         """
         self.endpoint.__getstate__()
         manager = self.manager
         windows = (manager.leeway, manager.renew_ahead, manager.deadline)
-        left_here = dict.fromkeys(("_entry", "_hook", "_initialized"))
-        return {**self.__dict__, **left_here, "manager": windows}
+        state = {**self.__dict__, "manager": windows}
+        return {name: state[name] for name in state.keys() - {"_entry", "_initialized", "_replay"}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self.manager = self._new_manager(*state["manager"])
-        self._entry = self.manager.entry(self._request)
+        self._ask_for(self._request)
 
     def __repr__(self) -> str:
         where = without_query(self.endpoint.url)
@@ -210,34 +205,31 @@ class ClientCredentialsAuth(TokenView, AuthBase):
     def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
         """Put the token on a request, if it may go there.
 
-        :raises TokenError: when no token is to be had.
-        :raises InsecureTransportError: when the token would travel in the clear.
+        :raises TokenError: if there is none.
+        :raises InsecureTransportError: if the token would travel in the clear.
         """
-        # Every request passes here with what can be reckoned once per token reckoned already: the
-        # freshness of the token is that of Entry.fresh_token(), without the call.
-        url = r.url or ""
-        if url.startswith(self._origins.trusted) or self._origins.admit(url):
-            until, until_monotonic, token = self._entry.fresh
-            if token is None or time.time() >= until or time.monotonic() >= until_monotonic:
-                token = self.manager.get_token(self._request)
-            hook = self._hook
-            if hook is None or hook.token is not token:
-                hook = self._hook = Replay(self.manager, self._request, token, self._prover)
-            try:  # what r.headers["Authorization"] = ... comes to, at a third of its price
-                r.headers._store["authorization"] = hook.field
-            except AttributeError:  # other headers than those of requests
-                r.headers["Authorization"] = token.authorization
-            hooks = r.hooks["response"]
-            if not hooks or hook not in hooks:
-                hooks.append(hook)
-            if self._prover is not None:
-                self._prover.prove(r)
-        return r
+        # Every request passes here: with a usable token it costs one look at one clock.
+        usable = self._entry.usable
+        try:
+            if time.monotonic() < usable.limit and r.url.startswith(self._origins.trusted):  # type: ignore[union-attr]
+                # What headers["Authorization"] = ... comes to, at a third of its price.
+                r.headers._store["authorization"] = usable.header_field
+                if r.hooks == _NO_HOOKS:
+                    r.hooks = {"response": [self._replay]}  # replaced, since copies share them
+                    return r
+        except AttributeError:  # no request of requests, or one that was not prepared
+            pass
+        return self._sign(r)
 
-    def prove(self, request: requests.PreparedRequest) -> None:
-        """Put a fresh DPoP proof on a request that carries the token; without ``dpop``, nothing."""
-        if self._prover is not None:
-            self._prover.prove(request)
+    def _sign(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Put token, hook and proof on any request."""
+        if not self._origins.admit(r.url or ""):
+            self._replay.take_off(r)  # it may have been signed before
+            return r
+        r.headers["Authorization"] = self.manager.get_token(self._request).authorization
+        self._replay.hook_on(r)
+        self._replay.prove(r)
+        return r
 
     def authorize(self) -> Self:
         """See to it that a usable token is there; ask for one only if there is none.
@@ -275,9 +267,83 @@ class ClientCredentialsAuth(TokenView, AuthBase):
         :raises TypeError, ValueError: as the constructor does.
         """
         sibling = object.__new__(type(self))
-        for name, value in self.__dict__.items():  # no update(): it would slow down every call
+        for name, value in self.__dict__.items():  # update() would slow down every later call
             setattr(sibling, name, value)
-        sibling._request = self._request.__replace__(**changes)
-        sibling._entry = self.manager.entry(sibling._request)
-        sibling._hook = sibling._initialized = None
+        sibling._ask_for(self._request.__replace__(**changes))
         return sibling
+
+    def initialize(self) -> Future[Self]:
+        """Return a resolved future: there is nothing to wait for; see :meth:`authorize`."""
+        if self._initialized is None:
+            self._initialized = Future()
+            self._initialized.set_result(self)
+        return self._initialized
+
+    def get_user_info(self) -> NoReturn:
+        """Raise: there is no user in this grant.
+
+        :raises NotImplementedError: always.
+        """
+        raise NotImplementedError("there is no user in the client credentials grant")
+
+    @property
+    def authorized(self) -> bool:
+        """True while a usable token is at hand."""
+        token = self._entry.token
+        return token is not None and self.manager.is_usable(token)
+
+    @property
+    def access_token(self) -> str | None:
+        """The token that is held, also when it has expired."""
+        token = self._entry.token
+        return token.access_token if token is not None else None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The header field that carries the token that is held; empty without one.
+
+        A token that is bound to a DPoP key also needs a proof for each request.
+        """
+        token = self._entry.token
+        return {"Authorization": token.authorization} if token is not None else {}
+
+    @property
+    def expires(self) -> int | None:
+        """Expiry of the token that is held, in milliseconds since the epoch; None if unknown."""
+        token = self._entry.token
+        at = token.expires_at if token is not None else None
+        return int(at * 1000) if at is not None else None
+
+    @property
+    def authorizing(self) -> Future[Token] | None:
+        """The token request under way; None without one."""
+        fetch = self._entry.fetch
+        return fetch.future if fetch is not None else None
+
+    @property
+    def initialized(self) -> Future[Self]:
+        """The same as :meth:`initialize` returns."""
+        return self.initialize()
+
+    @property
+    def user_info(self) -> None:
+        """None: there is no user in this grant."""
+        return
+
+    @property
+    def error(self) -> str | None:
+        """OAuth error code of the last token request, if it failed."""
+        failure = self._entry.error
+        return failure.error if failure is not None else None
+
+    @property
+    def error_description(self) -> str | None:
+        """The server's description of that error."""
+        failure = self._entry.error
+        return failure.error_description if failure is not None else None
+
+    @property
+    def error_uri(self) -> str | None:
+        """A web page about that error."""
+        failure = self._entry.error
+        return failure.error_uri if failure is not None else None

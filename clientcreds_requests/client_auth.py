@@ -16,8 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 from urllib.parse import quote
 
-from .arguments import Cert, check_certificate, text
-from .values import Value, value_class
+from ._checks import Cert, check_certificate, identifier
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -40,27 +39,19 @@ class ClientAuth(Protocol):
         """Add what proves the client's identity."""
 
 
-@value_class(frozen=True)
-class ClientSecretAuth(Value):
+class ClientSecretAuth:
     """What the methods with a client secret share.
 
-    :param client_secret: the secret, or a callable that returns it. The callable is asked for
+    :param client_secret: the secret, or a callable that returns it. The callable is called for
         every token request, so that rotation needs no restart.
-    :raises TypeError: when it is neither.
-    :raises ValueError: when it is empty or has control characters, such as a file's newline.
+    :raises TypeError: if it is neither.
+    :raises ValueError: if it is empty or has control characters, such as a file's newline.
     """
 
-    client_secret: str | Callable[[], str]
-
-    _secret = frozenset({"client_secret"})
-
     def __init__(self, client_secret: str | Callable[[], str]) -> None:
-        self._set(client_secret=client_secret)
-        self.__post_init__()
-
-    def __post_init__(self) -> None:
-        if not callable(self.client_secret):
-            check_secret("client_secret", self.client_secret)
+        if not callable(client_secret):
+            check_secret("client_secret", client_secret)
+        self.client_secret: str | Callable[[], str] = client_secret
 
     def __getstate__(self) -> dict[str, Any]:
         if not callable(self.client_secret):
@@ -70,13 +61,26 @@ class ClientSecretAuth(Value):
             )
         return self.__dict__
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+    def __call__(self, client_id: str, params: dict[str, Any], headers: dict[str, str], /) -> None:
+        """Complete the token request."""
+        raise NotImplementedError
+
     def current(self) -> Self:
-        """The same method, with the secret of this moment."""
+        """The same method with the secret of this moment.
+
+        :raises TypeError, ValueError: if the callable returns what cannot be a secret.
+        :raises Exception: whatever the callable raises.
+        """
         if not callable(self.client_secret):
             return self
         secret = self.client_secret()
         check_secret("what the client_secret callable returned", secret)
-        return self.__replace__(client_secret=secret)
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__, client_secret=secret)
+        return twin
 
     def secret(self) -> str:
         """The secret of this moment."""
@@ -101,7 +105,6 @@ def check_secret(what: str, secret: object) -> None:
         raise ValueError(f"{what} is no text: it has bytes that could not be decoded")
 
 
-@value_class(frozen=True)
 class ClientSecretPost(ClientSecretAuth):
     """``client_secret_post``: id and secret in the body (RFC 6749 §2.3.1)."""
 
@@ -111,7 +114,6 @@ class ClientSecretPost(ClientSecretAuth):
         params["client_secret"] = self.secret()
 
 
-@value_class(frozen=True)
 class ClientSecretBasic(ClientSecretAuth):
     """``client_secret_basic``: id and secret in the Authorization header (RFC 6749 §2.3.1).
 
@@ -120,11 +122,12 @@ class ClientSecretBasic(ClientSecretAuth):
         servers that do not decode; the id can have no colon then.
     """
 
-    encode: bool
-
     def __init__(self, client_secret: str | Callable[[], str], encode: bool = True) -> None:
         super().__init__(client_secret)
-        self._set(encode=encode)
+        self.encode: bool = encode
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(encode={self.encode!r})"
 
     def __call__(self, client_id: str, params: dict[str, Any], headers: dict[str, str], /) -> None:
         """Complete the token request."""
@@ -138,8 +141,7 @@ class ClientSecretBasic(ClientSecretAuth):
         headers["Authorization"] = f"Basic {base64.b64encode(credentials).decode()}"
 
 
-@value_class(frozen=True)
-class ClientAssertion(Value):
+class ClientAssertion:
     """A signed statement of the client about itself (RFC 7521 §4.2, RFC 7523 §2.2).
 
     :param sign: returns the assertion for the claims it is given: ``iss``, ``sub``, ``aud``,
@@ -150,26 +152,20 @@ class ClientAssertion(Value):
         like to see there.
     """
 
-    sign: Callable[[Mapping[str, Any]], str]
-    audience: str
-
-    _secret = frozenset({"sign"})
-
     def __init__(self, sign: Callable[[Mapping[str, Any]], str], audience: str) -> None:
-        self._set(sign=sign, audience=audience)
-        self.__post_init__()
-
-    def __post_init__(self) -> None:
-        if not callable(self.sign):
+        if not callable(sign):
             raise TypeError("sign must be a callable that turns claims into an assertion")
-        text("audience (the issuer identifier)", self.audience)
+        self.sign: Callable[[Mapping[str, Any]], str] = sign
+        self.audience: str = identifier("audience (the issuer identifier)", audience)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(audience={self.audience!r})"
 
     def __call__(self, client_id: str, params: dict[str, Any], headers: dict[str, str], /) -> None:
         """Complete the token request."""
         _add_assertion(params, client_id, self.sign(_claims(client_id, self.audience)))
 
 
-@value_class(frozen=True)
 class ClientSecretJWT(ClientSecretAuth):
     """``client_secret_jwt``: an assertion authenticated with the secret (HS256; RFC 7523 §2.2).
 
@@ -178,15 +174,12 @@ class ClientSecretJWT(ClientSecretAuth):
         :class:`ClientAssertion`.
     """
 
-    audience: str
-
     def __init__(self, client_secret: str | Callable[[], str], audience: str) -> None:
-        self._set(audience=audience)
         super().__init__(client_secret)
+        self.audience: str = identifier("audience (the issuer identifier)", audience)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        text("audience (the issuer identifier)", self.audience)
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(audience={self.audience!r})"
 
     def __call__(self, client_id: str, params: dict[str, Any], headers: dict[str, str], /) -> None:
         """Complete the token request."""
@@ -199,8 +192,7 @@ class ClientSecretJWT(ClientSecretAuth):
         _add_assertion(params, client_id, b".".join((signed, _base64url(mac))).decode())
 
 
-@value_class(frozen=True)
-class TLSClientAuth(Value):
+class TLSClientAuth:
     """``tls_client_auth``: the client certificate of the connection speaks (RFC 8705 §2).
 
     The same for ``self_signed_tls_client_auth``. A token got this way may be bound to the
@@ -212,15 +204,13 @@ class TLSClientAuth(Value):
     :raises TypeError, ValueError: when there is no certificate with its key in clear.
     """
 
-    cert: Cert
-
     def __init__(self, cert: Cert = None) -> None:
-        self._set(cert=cert)
-        self.__post_init__()
+        if cert is not None:
+            check_certificate(cert)
+        self.cert: Cert = cert
 
-    def __post_init__(self) -> None:
-        if self.cert is not None:
-            check_certificate(self.cert)
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(cert={self.cert!r})"
 
     def __call__(self, client_id: str, params: dict[str, Any], headers: dict[str, str], /) -> None:
         """Complete the token request."""
@@ -239,7 +229,9 @@ def _claims(client_id: str, audience: str) -> dict[str, Any]:
     }
 
 
-def _add_assertion(params: dict[str, Any], client_id: str, assertion: str) -> None:
+def _add_assertion(params: dict[str, Any], client_id: str, assertion: object) -> None:
+    if not isinstance(assertion, str):
+        raise TypeError(f"sign must return the assertion as a str, not {type(assertion).__name__}")
     params["client_id"] = client_id
     params["client_assertion_type"] = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
     params["client_assertion"] = assertion

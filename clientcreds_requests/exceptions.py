@@ -2,9 +2,10 @@
 
 requests.RequestException
 ├── TokenError                  no token could be had
-│   ├── TokenConnectionError    ... for want of an answer; a requests.ConnectionError too
-│   └── TokenTimeout            ... in time; a requests.Timeout too
-└── InsecureTransportError      a secret or token would go out in the clear; a ValueError too
+│   ├── TokenConnectionError    ... the endpoint cannot be reached; a requests.ConnectionError too
+│   ├── TokenTimeout            ... it did not answer in time; a requests.Timeout too
+│   └── CallableError           ... a callable that was passed in has failed (not public)
+└── InsecureTransportError      a secret or token would travel in the clear; a ValueError too
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ class TokenError(requests.RequestException):
     :param error_description: the server's words for a developer.
     :param error_uri: a web page about the error.
     :param status_code: HTTP status of the answer; None when there was none.
-    :param retryable: may the very same request succeed later?
-    :param retry_after: seconds to leave the endpoint alone, when it said so.
+    :param retryable: True if the very same request may succeed later.
+    :param retry_after: seconds from now to leave the endpoint alone, if it said so.
     :param response: the answer; it and its ``.request`` carry no secret.
     :param request: what was sent, without its secrets; taken from the response when left out.
     """
@@ -59,9 +60,23 @@ class TokenTimeout(TokenError, requests.Timeout):
     """The token endpoint did not answer in time."""
 
 
+class CallableError(TokenError):
+    """Something that was passed in to complete the token request has failed; none was sent.
+
+    It says nothing about the endpoint, which is not left alone because of it.
+    """
+
+
 class InsecureTransportError(requests.RequestException, ValueError):
     """A secret or a token would travel in the clear (RFC 6749 §10.8, RFC 6750 §5.3).
 
     Raised before any socket is opened. Use https, or ``allow_http=True`` where the network
     itself is trusted; loopback addresses need neither.
+    """
+
+
+class InsecureProxyError(CallableError, InsecureTransportError):
+    """Plain http to loopback would leave this machine through a proxy.
+
+    An :class:`InsecureTransportError` that can be raised with the first request alone.
     """

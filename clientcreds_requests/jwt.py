@@ -1,25 +1,18 @@
-"""What a private key says for the client: assertions and DPoP proofs (extra ``jwt``)."""
+"""``private_key_jwt``: client assertions signed with a private key (extra ``jwt``)."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
-import re
-import secrets
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any
 
-from .arguments import text
+from ._checks import text
+from ._keys import KeySource, SigningKey, check_algorithm, read_key
 from .client_auth import ClientAssertion
-from .keys import KeySource, SigningKey, check_algorithm, new_key, read_key
+from .dpop import DPoPKey
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
-_TARGET = re.compile(r"([a-z][a-z0-9+.-]*://)(?:[^/?#]*@)?([^?#]+)", re.IGNORECASE)
+__all__ = ["DPoPKey", "PrivateKeyJWT"]
 
 
 class PrivateKeyJWT(ClientAssertion):
@@ -116,70 +109,3 @@ def _header_fields(headers: Mapping[str, Any] | None) -> dict[str, Any]:
         return dict(json.loads(json.dumps(fields, allow_nan=False)))
     except (TypeError, ValueError, RecursionError):
         raise ValueError("headers must be what JSON can hold") from None
-
-
-class DPoPKey:
-    """The key that tokens are bound to (RFC 9449); any number of threads may use it.
-
-    It is neither pickled nor copied: a process that is not a fork makes its own, and has tokens of
-    its own.
-
-    :param key: the private key: PEM, a JWK as a dict or as JSON, or an object of cryptography.
-    :param algorithm: None: the JWK's own, or else the usual one for the key.
-    :raises TypeError, ValueError: for what could not work; the text holds nothing of the key.
-    """
-
-    def __init__(self, key: KeySource, algorithm: str | None = None) -> None:
-        if algorithm is not None:
-            check_algorithm("algorithm", algorithm)
-        self._key = read_key("key", key, algorithm)
-        #: What the proofs are signed with.
-        self.algorithm: str = self._key.algorithm
-        #: The public key's thumbprint (RFC 7638), which servers call ``jkt``.
-        self.thumbprint: str = self._key.thumbprint
-
-    @classmethod
-    def generate(cls, algorithm: str = "ES256") -> Self:
-        """A new key.
-
-        :param algorithm: what it is to sign with.
-        :raises TypeError, ValueError: when that is no asymmetric algorithm.
-        """
-        return cls(new_key(algorithm), algorithm)
-
-    def __getstate__(self) -> NoReturn:
-        raise TypeError(
-            "a DPoPKey is neither pickled nor copied: make it anew in the other process"
-        )
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.algorithm} {self.thumbprint}>"
-
-    def proof(
-        self, method: str, url: str, *, access_token: str | None = None, nonce: str | None = None
-    ) -> str:
-        """A proof for one request, to be sent as its ``DPoP`` header field; never used again.
-
-        :param method: the request's.
-        :param url: the request's; its query and its fragment are left out.
-        :param access_token: the token that the request carries; None for a token request.
-        :param nonce: what the server last asked for in ``DPoP-Nonce``.
-        :raises TypeError, ValueError: for what could not work.
-        """
-        target = _TARGET.match(text("url", url))
-        if target is None:
-            raise ValueError("url must be an absolute URL")
-        claims = {
-            "jti": secrets.token_urlsafe(16),
-            "htm": text("method", method),
-            "htu": target[1] + target[2],
-            "iat": int(time.time()),
-        }
-        if access_token is not None:
-            if not text("access_token", access_token).isascii():
-                raise ValueError("access_token must be ASCII")
-            digest = hashlib.sha256(access_token.encode()).digest()
-            claims["ath"] = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-        if nonce is not None:
-            claims["nonce"] = text("nonce", nonce)
-        return self._key.sign(claims, {"typ": "dpop+jwt", "jwk": self._key.public})

@@ -1,288 +1,345 @@
-"""When a token is asked for: once for everybody, ahead of time, and not while it is no use."""
+"""When a token is asked for: the cache behind its lock, single flight, renewal and back-off."""
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Future
+from typing import Any, TypeVar, cast
 
-from .arguments import seconds
-from .entries import Entry
-from .events import log
-from .exceptions import TokenError, TokenTimeout
-from .flights import Flight, NotFlown, own_copy
-from .forks import reset_in_child
-from .renewal import margin
-from .stats import TokenStats, stats_of
-from .tokens import Token, TokenRequest
+from ._checks import seconds
+from ._fork import reset_in_child, start_thread
+from ._logs import log
+from ._redaction import forget_frames, raised_at
+from ._state import Entries, Entry, Fetch, raise_again
+from .exceptions import CallableError, TokenError, TokenTimeout
+from .tokens import Fetched, PlainSource, Token, TokenRequest, TokenSource, TokenStats
 
 logger: logging.Logger = logging.getLogger(__name__)
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def _under_lock(method: _Method) -> _Method:
+    """Run a method of the manager under its lock, and remember which threads do."""
+
+    @functools.wraps(method)
+    def locked(self: TokenManager, *args: Any, **named: Any) -> Any:
+        me = threading.get_ident()
+        nested = me in self._inside
+        try:
+            self._inside.add(me)
+            with self._lock:  # itself: an interrupt within a wrapper could leave it held
+                return method(self, *args, **named)
+        finally:
+            if not nested:
+                self._inside.discard(me)
+
+    return cast(_Method, locked)
 
 
 class TokenManager:
     """The in-memory cache of one client's tokens, by what they were asked for.
 
-    :param fetch: makes one token request; returns a token or raises a :class:`TokenError`. It is
-        called in a thread of its own.
-    :param leeway: seconds. A token is usable while more than that is left of it.
-    :param renew_ahead: seconds before expiry from which the token is renewed in the background.
+    The first caller that finds no usable token makes the token request in its own thread; others
+    wait for its outcome. A thread is started only to renew a token ahead of time.
+
+    :param fetch: makes one token request; returns a token or raises a :class:`TokenError`.
+    :param leeway: seconds. A token is usable while more than that is left.
+    :param renew_ahead: seconds before expiry from which a token is renewed in the background.
         None: the smaller of 300 and a quarter of the lifetime. 0: never.
-    :param deadline: seconds. No caller waits longer.
-    :param credentials_changed: would a token request that was refused with ``invalid_client``
-        now be made with other credentials? It is then made at once, pause or not. None: they
-        cannot change.
-    :raises TypeError, ValueError: for what could not work.
+    :param deadline: seconds. No caller waits longer for the token request of another.
+    :raises TypeError, ValueError: for arguments that cannot work.
     """
 
     def __init__(
         self,
-        fetch: Callable[[TokenRequest], Token],
+        fetch: Callable[[TokenRequest], Token] | TokenSource,
         *,
         leeway: float = 20.0,
         renew_ahead: float | None = None,
         deadline: float = 30.0,
-        credentials_changed: Callable[[], bool] | None = None,
     ) -> None:
-        if not callable(fetch):
+        if not isinstance(fetch, TokenSource) and not callable(fetch):
             raise TypeError("fetch must be a callable that takes a TokenRequest")
         self.leeway: float = seconds("leeway", leeway, zero=True)
         self.renew_ahead: float | None = (
             None if renew_ahead is None else seconds("renew_ahead", renew_ahead, zero=True)
         )
         self.deadline: float = seconds("deadline", deadline)
-        self._fetch = fetch
-        self._credentials_changed = credentials_changed
-        self._entries: dict[TokenRequest, Entry] = {}
-        # Guards the entries. It is never held during I/O, a callback, a wait or a log call. Only
-        # a signal handler or a finalizer can find it held by its own thread; see _obtain().
-        self._lock = threading.RLock()
+        self._source = fetch if isinstance(fetch, TokenSource) else PlainSource(fetch)
+        self._entries = Entries()
+        self._latest: Entry | None = None
         self._warned = False
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """Start, also in a forked child: the threads that hold the lock or fetch are not there."""
+        # Guards the entries and counters. It is never held during I/O, a callback, a wait or a
+        # log call. Only a signal handler or a finalizer can find it held by its own thread.
+        self._lock = threading.RLock()
+        self._inside: set[int] = set()
+        self._counts: Counter[str] = Counter()
+        self._last_error_at: float | None = None
+        for entry in self._entries.all():
+            entry.begin_anew(self.leeway, self.renew_ahead)
         reset_in_child(self, TokenManager._begin_anew)
 
     def get_token(self, request: TokenRequest = TokenRequest(), *, insist: bool = False) -> Token:
-        """A usable token, at once if there is one, else from the token endpoint.
+        """Return a usable token, fetching one if there is none.
 
         :param request: what is asked for.
-        :param insist: ask the endpoint also while it is being left alone after failures.
-        :raises TokenError: when none is to be had; each caller has an exception of its own.
+        :param insist: ask also while the endpoint is left alone after failures, and whenever no
+            more than the leeway is left.
+        :raises TokenError: if there is none; each caller has an exception of its own.
         """
         entry = self._entries.get(request)
-        token = entry.fresh_token() if entry is not None else None
+        token = entry.usable.check() if entry is not None and not insist else None
         return token if token is not None else self._obtain(request, insist)
 
     def invalidate(self, token: Token, request: TokenRequest = TokenRequest()) -> bool:
-        """Forget a token that was refused, if it still is the one that is held.
+        """Drop a refused token if it still is the one that is cached.
 
-        A token got to replace a refused one is kept for ten seconds: an API that refuses every
-        token does not turn into a storm on the token endpoint.
+        The replacement of a refused token stays for ten seconds: an API that refuses every token
+        does not turn into a storm on the token endpoint.
 
-        :return: was it forgotten?
+        :return: True if it was dropped.
         """
-        with self._lock:
-            entry = self._entries.get(request)
-            forgotten = entry is not None and entry.forget(token)
-        if forgotten:
+        dropped = self._drop(token, request)
+        if dropped:
             log(logger, "token_refused", token=token, scope=request.scope)
-        return forgotten
+        return dropped
 
+    @_under_lock
     def clear(self, request: TokenRequest | None = None) -> None:
-        """Forget a token, its failures and the result of a request in flight.
+        """Forget a token, its failures and the outcome of a token request under way.
 
         :param request: for which; None for all.
         """
-        with self._lock:
-            for entry in self._known(request):
+        for entry in self._entries.all() if request is None else [self._entries.get(request)]:
+            if entry is not None:
                 entry.reset()
+        self._entries.forget(request)
 
-    def stats(self, request: TokenRequest | None = None) -> TokenStats:
-        """What has come of the token requests so far, in figures.
+    @_under_lock
+    def stats(self) -> TokenStats:
+        """Return the counters of this manager, for all token requests together."""
+        token = self._latest.unexpired() if self._latest is not None else None
+        return TokenStats(
+            **self._counts,
+            last_error_at=self._last_error_at,
+            seconds_left=token.seconds_left() if token is not None else None,
+        )
 
-        A token that is at hand is handed out without being counted.
-
-        :param request: of which; None for all together.
-        """
-        with self._lock:
-            return stats_of(self._known(request))
-
+    @_under_lock
     def entry(self, request: TokenRequest = TokenRequest()) -> Entry:
-        """What is known for a request; the same object as long as the manager lives."""
-        with self._lock:
-            return self._entries.setdefault(request, Entry())
-
-    def held(self, request: TokenRequest = TokenRequest()) -> Token | None:
-        """The token that is held, usable or not."""
-        entry = self._entries.get(request)
-        return entry.token if entry is not None else None
+        """Return what is known of a token request; it stays known while the caller holds it."""
+        return self._entries.get_or_add(request)
 
     def is_usable(self, token: Token) -> bool:
-        """Is more than the leeway left of it?"""
+        """Return True while more than the leeway is left of a token."""
         return token.seconds_left() > self.leeway
 
-    def in_flight(self, request: TokenRequest = TokenRequest()) -> Future[Token] | None:
-        """The token request in flight."""
+    @_under_lock
+    def _drop(self, token: Token, request: TokenRequest) -> bool:
         entry = self._entries.get(request)
-        flight = entry.flight if entry is not None else None
-        return flight.future if flight is not None else None
-
-    def last_error(self, request: TokenRequest = TokenRequest()) -> TokenError | None:
-        """Why the last token request failed; None once one has succeeded."""
-        entry = self._entries.get(request)
-        return entry.error if entry is not None else None
-
-    def _known(self, request: TokenRequest | None) -> list[Entry]:
-        entries = self._entries.items()
-        return [entry for known, entry in entries if request is None or known == request]
+        dropped = entry is not None and entry.invalidate(token)
+        self._counts["refused"] += dropped
+        return dropped
 
     def _obtain(self, request: TokenRequest, insist: bool) -> Token:
-        if self._lock._is_owned():  # type: ignore[attr-defined]
-            return self._fetch(request)  # what breaks in cannot wait for what it interrupts
+        if threading.get_ident() in self._inside:
+            # A signal handler or finalizer while this thread holds the lock: waiting would
+            # deadlock, so fetch directly.
+            return self._ask(request, time.monotonic() + self.deadline, None, False).token
         entry = self.entry(request)
-        fetch = functools.partial(self._fetch, request)
-        mine = Flight(request)
-        # Whoever launches a flight gives up at the very moment at which it is overdue for all.
-        give_up = mine.started + self.deadline
+        give_up = time.monotonic() + self.deadline
         while True:
+            mine = Fetch()
             try:
-                token, flight = self._board(entry, insist, mine)
-                if flight is mine:
-                    mine.launch(
-                        fetch,
-                        functools.partial(self._land, entry, mine),
-                        needed=token is None,
-                    )
-            except BaseException:  # interrupted: nobody shall wait for what never began
-                if not mine.launched:
-                    self._land(entry, mine, NotFlown())
+                token, fetch = self._next_step(entry, mine, insist)
+                if fetch is mine and mine.overdue is not None:
+                    mine.overdue.hand_out()  # nothing: those who wait for it look again
+                if token is not None:
+                    if fetch is mine:
+                        self._renew_in_background(request, entry, mine)
+                    return token
+                assert fetch is not None  # without a token there is one to make or to join
+                until = time.monotonic() + self.deadline if fetch is mine else give_up
+                held = entry.unexpired()
+                half = held.seconds_left() / 2 if held is not None else 0.0
+                if half > 1 or (half > 0 and fetch is not mine):
+                    # That may be spent on its successor; then the token itself is used.
+                    until = min(until, time.monotonic() + half)
+                if fetch is mine:
+                    self._make(request, entry, mine, until)
+                elif not fetch.wait(until):
+                    token = entry.usable.check() or entry.unexpired()
+                    if token is not None:
+                        return token
+                    if until == give_up:
+                        reason = f"token request failed: no outcome within {self.deadline:g} s"
+                        raise TokenTimeout(reason, retryable=True)
+            except BaseException:  # an interrupt strands nobody
+                self._give_up(entry, mine)
                 raise
-            if token is not None:
-                return token
-            if isinstance(flight, TokenError):
-                if flight.error != "invalid_client" or self._credentials_changed is None:
-                    with self._lock:
-                        entry.counts["paused"] += 1
-                    raise own_copy(flight) from flight
-                fetch = functools.partial(self._fetch_if_changed, request, flight)
-                insist = True
-                continue
-            assert flight is not None  # without a token there is a flight, or an error
-            if flight.waits_for_this_thread:
-                return self._fetch(request)
-            if flight.flown_by_this_thread:
-                raise TokenError("no token: it was asked for within its own token request")
-            outcome = self._await(entry, flight, give_up)
-            if isinstance(outcome, Token):
-                return outcome
-            if outcome is None or isinstance(outcome, TokenError):
-                held = entry.unexpired_token()
+            if fetch.token is not None:
+                return fetch.token
+            if fetch.error is not None:
+                held = entry.unexpired()
                 if held is not None:
                     return held
-            if isinstance(outcome, TokenError):
-                raise own_copy(outcome) from outcome
-            if flight is mine and outcome is not None and not isinstance(outcome, NotFlown):
-                raise outcome  # an interrupt, meant for this caller; the others ask again
-            mine = Flight(request)
+                raise_again(fetch.error)
+            # Interrupted in its thread, given up as overdue, or the token held has expired.
 
-    def _board(
-        self, entry: Entry, insist: bool, mine: Flight
-    ) -> tuple[Token | None, Flight | TokenError | None]:
-        """One look at an entry under the lock.
+    @_under_lock
+    def _next_step(
+        self, entry: Entry, mine: Fetch, insist: bool
+    ) -> tuple[Token | None, Fetch | None]:
+        """Decide what a caller does: its token is usable, due, or there is none.
 
-        :param mine: becomes the flight, if there is none and it is time for one.
-        :return: a token to go on with at once; and the flight, which is to be launched if it is
-            the caller's, or the last error while the endpoint is left alone.
+        :param mine: becomes the token request under way if there is to be one.
+        :return: a token to go on with; and a token request, which is the caller's to make if it
+            is ``mine``, and to wait for otherwise.
+        :raises TokenError: while the endpoint is left alone, or within the token request itself.
         """
-        with self._lock:
-            token = entry.fresh_token()
-            if token is not None:
-                return token, None
-            token = entry.unexpired_token()
-            if token is not None and not self.is_usable(token) and (insist or not entry.error):
-                # Inside the leeway a token serves only while the endpoint is known to fail.
-                token = None
-            paused = time.monotonic() < entry.paused_until and (token is not None or not insist)
-            if entry.flight is None and not paused:
-                mine.replaces = entry.refused is not None
-                mine.ahead, mine.after = token is not None, entry.error
-                entry.flight = mine
-                if token is not None:
-                    entry.stay_fresh(self.leeway)
-            elif entry.flight is not None and token is None:
-                entry.counts["joined"] += 1
-            return token, entry.flight or entry.error
+        now, me = time.monotonic(), threading.get_ident()
+        token = entry.usable.check()
+        if token is not None and not (insist and not self.is_usable(token)):
+            return token, None
+        under_way = entry.fetch
+        if under_way is not None and under_way.thread != me:
+            is_overdue = now - under_way.began > self.deadline
+            under_way = None if is_overdue else under_way  # the process was frozen, or it hangs
+        paused = now < entry.paused_until
+        held = entry.unexpired()
+        if held is not None and (self.is_usable(held) or (entry.error and not insist)):
+            if under_way is not None or paused:
+                return held, None
+            mine.begin(entry, ahead=True)
+            entry.postpone(now + self.deadline, self.leeway)  # nobody waits for the renewal
+            return held, mine
+        if under_way is not None:
+            if under_way.thread == me:
+                raise TokenError("no token: it was asked for within its own token request")
+            self._counts["joined"] += 1
+            return None, under_way
+        if paused and not insist and entry.error is not None:
+            self._counts["paused"] += 1
+            raise_again(entry.error, now - entry.failed_at)
+        if me in entry.reporting and entry.error is not None:
+            raise_again(entry.error)  # a log handler: another failure would be logged, and so on
+        mine.begin(entry, ahead=False)
+        return None, mine
 
-    def _fetch_if_changed(self, request: TokenRequest, error: TokenError) -> Token:
-        """Ask with other credentials than those that were refused, if there are any."""
-        if self._credentials_changed is not None and self._credentials_changed():
-            return self._fetch(request)
-        raise own_copy(error) from error
+    def _renew_in_background(self, request: TokenRequest, entry: Entry, fetch: Fetch) -> None:
+        fetch.thread = None
 
-    def _await(self, entry: Entry, flight: Flight, give_up: float) -> Token | BaseException | None:
-        """The outcome of a flight; None when a token that is held would run out over it."""
-        now = time.monotonic()
-        overdue = flight.started + self.deadline
-        until = min(give_up, overdue)
-        held = entry.unexpired_token()
-        patience = now + held.seconds_left() / 2 if held is not None else until
-        outcome = flight.wait(min(until, patience))
-        if outcome is None and time.monotonic() >= until:
-            outcome = TokenTimeout(
-                f"token request failed: no outcome within {self.deadline:g} s", retryable=True
-            )
-            if time.monotonic() >= overdue:
-                self._land(entry, flight, outcome)
-        return outcome
+        def renew() -> None:
+            fetch.thread = threading.get_ident()
+            try:
+                self._make(request, entry, fetch, time.monotonic() + self.deadline)
+            finally:
+                self._give_up(entry, fetch)
 
-    def _land(self, entry: Entry, flight: Flight, outcome: Token | BaseException) -> None:
-        """Take note of an outcome, unless the flight was given up, and tell who waits for it."""
-        with self._lock:
-            if flight.landed:
+        run = functools.partial(contextvars.copy_context().run, renew)
+        name = "clientcreds-requests"
+        if not start_thread(lambda: threading.Thread(target=run, name=name, daemon=True)):
+            self._give_up(entry, fetch)  # the caller goes on with its token
+
+    def _make(self, request: TokenRequest, entry: Entry, fetch: Fetch, until: float) -> None:
+        """Make a token request in this thread, and hand out its outcome."""
+        outcome: Fetched | TokenError
+        try:
+            outcome = self._ask(request, until, fetch.rejected, fetch.refused)
+            fetch.token = outcome.token
+        except TokenError as error:
+            outcome = fetch.error = error.with_traceback(None)
+        took = time.monotonic() - fetch.began
+        pause, held = self._take(request, entry, fetch, outcome)
+        fetch.hand_out()  # before any log handler runs
+        me = threading.get_ident()
+        try:
+            entry.reporting.add(me)
+            self._source.report(request, outcome, took)
+            tell = functools.partial(log, logger, scope=request.scope)
+            if isinstance(outcome, Fetched):
+                if not self.is_usable(outcome.token) and not self._warned:
+                    self._warned = True
+                    tell("token_brief", leeway=self.leeway)
                 return
-            flight.landed = True
-            entry.count(flight, outcome)
-            held, pause = None, 0.0
-            if entry.flight is flight:  # or it was signed out, or given up before it was boarded
-                entry.flight = None
-                pause = self._note(entry, flight, outcome)
-                held = entry.unexpired_token()
-        # Nobody waits for what a program does with its log records.
-        if isinstance(outcome, Token):
-            flight.future.set_result(outcome)
-            self._warn_if_brief(flight, outcome)
-            return
-        flight.future.set_exception(outcome)
-        if isinstance(outcome, TokenError):
-            tell = functools.partial(log, logger, failure=outcome, scope=flight.request.scope)
             if held is not None:
-                tell("token_renewal_failed", token=held, seconds_left=held.seconds_left())
+                left = held.seconds_left()
+                tell("token_renewal_failed", token=held, failure=outcome, seconds_left=left)
             if pause > 0:
-                tell("endpoint_paused", pause=pause)
+                tell("endpoint_paused", failure=outcome, pause=pause)
+        finally:
+            entry.reporting.discard(me)
 
-    def _note(self, entry: Entry, flight: Flight, outcome: Token | BaseException) -> float:
-        """Keep a token; or leave the endpoint alone, for as many seconds as are returned."""
-        if isinstance(outcome, Token):
-            # One from a store may be older than the refusal: it does not stay for ten seconds.
-            replaces = flight.replaces and not outcome.stored
-            entry.keep(outcome, margin(outcome, self.leeway, self.renew_ahead), replaces=replaces)
-            return 0.0
-        pause = 0.0
-        if isinstance(outcome, TokenError) and not flight.says_again(outcome):
-            pause = entry.note_failure(outcome)
-        entry.stay_fresh(self.leeway, entry.paused_until)
-        return pause
+    def _ask(
+        self, request: TokenRequest, until: float, rejected: Token | None, refused: bool
+    ) -> Fetched:
+        """Call the source: the boundary at which an error loses the frames below.
 
-    def _warn_if_brief(self, flight: Flight, token: Token) -> None:
-        if not self.is_usable(token) and not self._warned:
-            self._warned = True
-            log(logger, "token_brief", leeway=self.leeway, scope=flight.request.scope)
+        :raises TokenError: whatever went wrong.
+        """
+        try:
+            fetched = self._source.fetch(request, until, rejected, refused)
+            token: object = fetched.token  # which comes from a callable of the user's own
+            if isinstance(token, Token):
+                return fetched
+            what = type(token).__name__
+            failure: TokenError = CallableError(f"fetch must return a Token, not {what}")
+        except TokenError as error:
+            failure = error
+        except Exception as error:
+            failure = CallableError(f"token request failed: {raised_at(error)}")
+            failure.__cause__ = error
+        forget_frames(failure)
+        try:
+            raise failure
+        finally:
+            del failure  # or it would be kept by its own traceback
 
-    def _begin_anew(self) -> None:
-        """In a forked child: the threads that hold the lock or land a flight are not here."""
-        self._lock = threading.RLock()
-        for entry in self._entries.values():
-            entry.flight = None
-            entry.count_anew()
-            if entry.token is not None:
-                entry.stay_fresh(margin(entry.token, self.leeway, self.renew_ahead))
+    @_under_lock
+    def _take(
+        self, request: TokenRequest, entry: Entry, fetch: Fetch, outcome: Fetched | TokenError
+    ) -> tuple[float, Token | None]:
+        """Take note of an outcome; return a pause, and the token that serves on after a failure."""
+        pause, held = 0.0, None
+        is_current = entry.fetch is fetch
+        if is_current:
+            entry.fetch = None
+        if isinstance(outcome, Fetched):
+            self._counts["from_store" if outcome.from_store else "obtained"] += 1
+            self._counts["renewed_ahead"] += fetch.ahead
+            entry.note_issued(outcome.token)
+            # One that was given up is kept all the same, if no newer one is held.
+            if is_current or (fetch.sign_outs == entry.sign_outs and fetch.began > entry.received):
+                entry.keep(outcome, fetch, self.leeway, self.renew_ahead)
+                self._latest = entry
+        else:
+            self._counts["failed"] += 1
+            self._last_error_at = time.time()
+            if is_current:
+                pause = entry.note_failure(outcome)
+                held = entry.unexpired()
+        self._entries.keep(request, entry)
+        return pause, held
+
+    def _give_up(self, entry: Entry, fetch: Fetch) -> None:
+        """Let nobody wait any longer for a token request."""
+        self._withdraw(entry, fetch)
+        if fetch.overdue is not None:
+            fetch.overdue.hand_out()
+        fetch.hand_out()
+
+    @_under_lock
+    def _withdraw(self, entry: Entry, fetch: Fetch) -> None:
+        if entry.fetch is fetch:
+            entry.fetch = None
+            entry.postpone(time.monotonic() + 1, self.leeway)

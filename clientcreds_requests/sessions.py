@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Generator, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import requests
 from requests.adapters import BaseAdapter
+from requests.utils import resolve_proxies
 
+from ._checks import Cert, ExtraHeaders
+from ._env import by_environment, by_issuer
+from ._replay import Replay
+from ._urls import origin, prepare_url, without_query
 from .adapters import RetryAdapter
-from .arguments import Cert
 from .auth import ClientCredentialsAuth
-from .client_auth import TLSClientAuth
-from .discovery import Issuer
-from .environment import by_environment
-from .issuer_endpoint import by_issuer
-from .origins import origin, prepare_url, without_query
+from .client_auth import ClientAuth, ClientAuthName, TLSClientAuth
+from .stores import TokenStore
+from .token_endpoint import Body
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
+    from urllib3 import Retry
 
-    from .options import AuthOptions, SessionOptions
+    from ._types import SessionOptions
+    from .dpop import ProofKey
 
 
 class ClientCredentialsSession(requests.Session):
@@ -35,11 +39,10 @@ class ClientCredentialsSession(requests.Session):
     :param client_secret: its secret, or a callable that returns it.
     :param base_url: what relative URLs are appended to. The token then goes to its origin alone,
         unless ``allowed_origins`` says otherwise.
-    :param options: keyword arguments of :class:`ClientCredentialsAuth`, which tells what they mean:
-        ``scope``, ``resources``, ``audience``, ``extra_params``, ``extra_headers``, ``body``,
-        ``client_auth``, ``leeway``, ``renew_ahead``, ``timeout``, ``deadline``, ``retries``,
-        ``allowed_origins``, ``allow_http``, ``store`` and ``dpop``.
-    :raises TypeError, ValueError: for arguments that could not work.
+
+    All other parameters are those of :class:`ClientCredentialsAuth`.
+
+    :raises TypeError, ValueError: for arguments that cannot work.
     :raises InsecureTransportError: for plain http to another machine.
     """
 
@@ -47,27 +50,62 @@ class ClientCredentialsSession(requests.Session):
 
     __attrs__: list[str] = [*requests.Session.__attrs__, "base_url"]  # noqa: RUF012 - as in requests
 
+    # Every parameter by name: mixins pass on named ones alone, and would drop the rest in silence.
     def __init__(
         self,
-        token_endpoint: str | Issuer,
+        token_endpoint: str,
         client_id: str,
         client_secret: str | Callable[[], str] | None = None,
         *,
         base_url: str | None = None,
-        **options: Unpack[AuthOptions],
+        scope: str | Iterable[str] | None = None,
+        resources: Iterable[str] | None = None,
+        audience: str | None = None,
+        extra_params: Mapping[str, str] | None = None,
+        extra_headers: ExtraHeaders | None = None,
+        body: Body = "auto",
+        client_auth: ClientAuth | ClientAuthName = "client_secret_post",
+        leeway: float = 20.0,
+        renew_ahead: float | None = None,
+        timeout: float | tuple[float, float] = 10.0,
+        deadline: float = 30.0,
+        retries: int | Retry = 3,
+        allowed_origins: Iterable[str] | None = None,
+        allow_http: bool = False,
+        store: TokenStore | None = None,
+        dpop: ProofKey | None = None,
     ) -> None:
         super().__init__()
         self.base_url: str | None = None if base_url is None else _checked_base_url(base_url)
-        if self.base_url is not None and options.get("allowed_origins") is None:
-            options["allowed_origins"] = [origin(self.base_url) or ""]
+        if self.base_url is not None and allowed_origins is None:
+            allowed_origins = [origin(self.base_url) or ""]
         self.auth = ClientCredentialsAuth(  # pyright: ignore[reportIncompatibleVariableOverride]
-            token_endpoint, client_id, client_secret, session=self, **options
+            token_endpoint,
+            client_id,
+            client_secret,
+            scope=scope,
+            resources=resources,
+            audience=audience,
+            extra_params=extra_params,
+            extra_headers=extra_headers,
+            body=body,
+            client_auth=client_auth,
+            leeway=leeway,
+            renew_ahead=renew_ahead,
+            timeout=timeout,
+            deadline=deadline,
+            retries=retries,
+            allowed_origins=allowed_origins,
+            allow_http=allow_http,
+            session=self,
+            store=store,
+            dpop=dpop,
         )
-        client_auth = options.get("client_auth")
         if isinstance(client_auth, TLSClientAuth):
             self.cert: Cert = client_auth.cert  # what its tokens are bound to
         endpoint = self.auth.endpoint
-        self.mount(endpoint.url, RetryAdapter(self._adapter_below, endpoint.retries))
+        made_with = self.get_adapter(endpoint.url)
+        self.mount(endpoint.url, RetryAdapter(made_with, endpoint.retries, self._adapter_below))
 
     @classmethod
     def from_issuer(
@@ -117,6 +155,34 @@ class ClientCredentialsSession(requests.Session):
             request.url = _joined(self.base_url, request.url or "")
         return super().prepare_request(request)
 
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        """As in requests; a token that the request of a copy brings along stays where it may go.
+
+        :raises InsecureTransportError: if a proxy would take the token to another machine in the
+            clear.
+        """
+        for hook in request.hooks["response"]:
+            if isinstance(hook, Replay):
+                proxies = kwargs.get("proxies")
+                if proxies is None:
+                    proxies = resolve_proxies(request, self.proxies, self.trust_env)
+                hook.before_sending(request, proxies)
+        response = super().send(request, **kwargs)
+        if response.history:  # what was refused before the first redirect comes before it
+            response.history = [*response.history[0].history, *response.history]
+        return response
+
+    def resolve_redirects(
+        self, resp: requests.Response, req: requests.PreparedRequest, *args: Any, **kwargs: Any
+    ) -> Generator[Any, None, None]:
+        """As in requests, with what was refused and sent again among the history."""
+        refused = resp.history
+        for answer in super().resolve_redirects(resp, req, *args, **kwargs):
+            resp.history = refused  # which requests has emptied
+            if isinstance(answer, requests.Response):
+                yield from answer.history
+            yield answer
+
     def rebuild_auth(
         self, prepared_request: requests.PreparedRequest, response: requests.Response
     ) -> None:
@@ -127,7 +193,9 @@ class ClientCredentialsSession(requests.Session):
         there, here = origin(prepared_request.url or ""), origin(response.request.url or "")
         if "Authorization" in prepared_request.headers:
             if there is not None and there == here:
-                self.auth.prove(prepared_request)
+                for hook in prepared_request.hooks["response"]:
+                    if isinstance(hook, Replay):
+                        hook.prove(prepared_request)
                 return
             del prepared_request.headers["Authorization"]
             prepared_request.headers.pop("DPoP", None)

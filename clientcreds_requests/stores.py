@@ -5,30 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from ._logs import log
 from .client_auth import ClientAuth
-from .exceptions import TokenError
-from .manager import TokenManager
-from .token_endpoint import TokenEndpoint
-from .tokens import Token, TokenRequest
+from .token_endpoint import TokenEndpoint, logger
+from .tokens import Fetched, Token, TokenRequest, TokenSource
 
 
 class TokenStore(Protocol):
     """Shares tokens between processes: a wrapper around the token request.
 
-    A store may have two things more. ``needs_secret``, when it is true, says that its protection
-    rests on the client secret alone: a client without one, such as a :class:`TLSClientAuth`, is
-    then refused. ``forget(key, token)`` is called before the token request for a token that the
-    API has refused: nobody is to get it again, if it still is the one that is stored.
+    A store may have two more members. ``needs_secret``, if true, says that its protection rests on
+    the client secret alone: a client without one, such as a :class:`TLSClientAuth`, is then
+    rejected. ``forget(key, token)`` is called before the token request for a token that the API
+    has refused: nobody is to get it again, if it still is the one that is stored.
     """
 
     def get_or_fetch(self, key: bytes, fetch: Callable[[], Token], rejected: Token | None) -> Token:
-        """A token that is stored under the key, or a new one, stored for the others.
+        """Return the token that is stored under the key, or a new one, stored for the others.
 
-        It is asked only where a token request would have been made, in that request's thread.
+        Called only where a token request would have been made, in its thread.
 
         :param key: 32 bytes, derived from the endpoint, the client, what is asked for, what the
-            token is bound to and the client's secret: who does not know the secret cannot guess
-            them. Of a client without a secret they can be guessed.
+            token is bound to and the client's secret: unguessable without the secret. Those of a
+            client without a secret can be guessed.
         :param fetch: makes the token request.
         :param rejected: a token known to be refused or due: never to be handed out to this caller
             again.
@@ -37,64 +36,71 @@ class TokenStore(Protocol):
         ...
 
 
-class StoredFetch:
+class StoredFetch(TokenSource):
     """The token requests of an endpoint, behind a store.
 
     :param endpoint: where tokens come from.
-    :param store: who else may have one.
+    :param store: shares them.
+    :param leeway: seconds that a token must have left to be usable here.
     """
 
-    #: Whose token requests these are: it knows which tokens are no more use.
-    manager: TokenManager
-
-    def __init__(self, endpoint: TokenEndpoint, store: TokenStore) -> None:
+    def __init__(self, endpoint: TokenEndpoint, store: TokenStore, leeway: float) -> None:
         self._endpoint = endpoint
         self._store = store
+        self._leeway = leeway
 
-    def __call__(self, request: TokenRequest) -> Token:
-        """A token from the store, or from the endpoint.
+    def fetch(
+        self, request: TokenRequest, until: float, rejected: Token | None, refused: bool
+    ) -> Fetched:
+        """Return a token from the store, or from the endpoint.
 
-        :raises TokenError: when none is to be had.
+        :raises TokenError: if there is none.
         """
-        # Who knows a secret that was changed since shall not find the token got with the new one:
-        # the key and the token request are of one and the same secret.
-        auth = self._endpoint.present_auth()
-        try:
-            return self._get_or_fetch(request, auth)
-        except TokenError as error:
-            if error.error != "invalid_client":
-                raise
-            self._endpoint.note_refusal(auth)
-            if not self._endpoint.credentials_changed():
-                raise
-        return self._get_or_fetch(request, self._endpoint.present_auth())
 
-    def _get_or_fetch(self, request: TokenRequest, auth: ClientAuth) -> Token:
+        # The key and the token request are of one and the same secret: somebody who knows a secret
+        # that was changed since shall not find the token got with the new one.
+        def ask(auth: ClientAuth) -> Fetched:
+            return self._get_or_fetch(request, auth, until, rejected, refused)
+
+        return self._endpoint.with_secret(ask)
+
+    def report(self, request: TokenRequest, outcome: Fetched | Exception, took: float) -> None:
+        """Log what came of it."""
+        if isinstance(outcome, Fetched) and outcome.from_store:
+            log(logger, "token_from_store", token=outcome.token)
+        else:
+            self._endpoint.report(request, outcome, took)
+
+    def _get_or_fetch(
+        self,
+        request: TokenRequest,
+        auth: ClientAuth,
+        until: float,
+        rejected: Token | None,
+        refused: bool,
+    ) -> Fetched:
         key = self._endpoint.store_key(request, auth)
         fetched: list[Token] = []
 
         def fetch() -> Token:
-            fetched.append(self._endpoint(request, auth))
+            fetched.append(self._endpoint.ask_as(auth, request, until))
             return fetched[0]
 
-        entry = self.manager.entry(request)
         forget = getattr(self._store, "forget", None)
-        if entry.refused is not None and forget is not None:
-            forget(key, entry.refused)
-        token = self._store.get_or_fetch(key, fetch, entry.refused or entry.token)
-        if not fetched and not self.manager.is_usable(token):
+        if refused and forget is not None:
+            forget(key, rejected)
+        token = self._store.get_or_fetch(key, fetch, rejected)
+        if not fetched and token.seconds_left() <= self._leeway:
             # Enough is left of it for others, whose leeway is smaller.
             token = self._store.get_or_fetch(key, fetch, token)
-        if not fetched:
-            token._set(stored=True)
-        return token
+        return Fetched(token, from_store=not fetched)
 
 
 def check_store(store: TokenStore | None, has_secret: bool) -> None:
-    """Is it a store, and fit for this client?
+    """Check that something is a store, and fit for this client.
 
-    :param has_secret: does the client have a secret?
-    :raises TypeError, ValueError: when it is not; the text says what to pass.
+    :param has_secret: True if the client has a secret.
+    :raises TypeError, ValueError: if it is not; the text says what to pass.
     """
     if store is None:
         return

@@ -1,4 +1,4 @@
-"""How a token is asked for: one POST out, one :class:`Token` or one :class:`TokenError` back."""
+"""How a token is asked for: one POST out, one :class:`Token` back or one error raised."""
 
 from __future__ import annotations
 
@@ -8,49 +8,66 @@ import hmac
 import json
 import logging
 import time
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from urllib.parse import urlencode
 
 import requests
 from urllib3 import Retry
 
-from .arguments import ExtraHeaders, attempt_timeout, header_fields, retry_count, seconds, text
-from .client_auth import ClientAuth, ClientSecretAuth
-from .events import log
-from .exceptions import TokenError
-from .exchange import Exchange
-from .failures import CannotAsk, never_asked
-from .forks import drop_connections, reset_in_child
-from .origins import prepare_url, require_secure, without_query
-from .proofs import ProofKey, Prover
-from .tokens import Token, TokenRequest
+from ._checks import (
+    Cert,
+    ExtraHeaders,
+    attempt_timeout,
+    header_field,
+    header_fields,
+    identifier,
+    retry_count,
+    seconds,
+)
+from ._fork import drop_connections, reset_in_child
+from ._logs import log
+from ._redaction import Redactor, bare_request, credentials_in, forget_frames
+from ._responses import failed_at, raise_callable_failed, raise_unanswered, read_token
+from ._urls import prepare_url, require_secure, without_query
+from .adapters import HEADERS, RetriedRequest, send
+from .client_auth import ClientAuth, ClientSecretAuth, TLSClientAuth
+from .exceptions import CallableError, TokenError
+from .tokens import Fetched, Token, TokenRequest, TokenSource
+
+if TYPE_CHECKING:
+    from .dpop import ProofKey
 
 logger: logging.Logger = logging.getLogger(__name__)
 
 Body: TypeAlias = Literal["auto", "json", "form"]
+_T = TypeVar("_T")
 
-# With any of these the endpoint has read the request, whatever its form.
+_CONTENT_TYPES = {"json": "application/json", "form": "application/x-www-form-urlencoded"}
+# With any of these errors the endpoint has read the request, whatever its form.
 _READ_IT = frozenset(
     {"access_denied", "invalid_client", "invalid_scope", "invalid_target", "unauthorized_client"}
 )
 _DID_NOT_READ_IT = frozenset({400, 415, 422, 500})
 
 
-class TokenEndpoint:
-    """One client's way to one token endpoint. It keeps no token.
+class TokenEndpoint(TokenSource):
+    """One client at one token endpoint. It keeps no token.
 
     :param url: https, or http on loopback; a query is kept.
     :param client_id: who is asking.
     :param client_auth: how it proves that.
-    :param body: ``json``, ``form``, or ``auto``: JSON first, and a form when the endpoint
-        answers like one that does not read JSON; what worked is remembered.
+    :param body: ``json``, ``form``, or ``auto``: JSON first, and a form if the endpoint answers
+        like one that does not read JSON; what worked is remembered.
     :param extra_headers: further header fields; callables are called for every attempt.
     :param timeout: seconds for one attempt, or a (connect, read) pair, as in requests.
     :param deadline: seconds for all attempts together.
     :param retries: after the first attempt; or a urllib3 policy.
     :param allow_http: let credentials travel in the clear.
-    :param session: whose TLS, proxy and adapter settings are to be used, and nothing else of it.
+    :param session: whose TLS, proxy and adapter settings are used, and nothing else of it.
     :param dpop: the key to bind tokens to (RFC 9449); None for bearer tokens.
-    :raises TypeError, ValueError: for what could not work.
+    :raises TypeError, ValueError: for arguments that cannot work.
     :raises InsecureTransportError: for plain http to another machine.
     """
 
@@ -71,155 +88,241 @@ class TokenEndpoint:
     ) -> None:
         self.url: str = prepare_url("token_endpoint", url)
         require_secure("token_endpoint", self.url, allow_http)
-        self.client_id: str = text("client_id", client_id)
+        self.client_id: str = identifier("client_id", client_id)
         if not callable(client_auth) or isinstance(client_auth, type):
             raise TypeError("client_auth must be a method such as ClientSecretBasic(secret)")
         if body not in ("auto", "json", "form"):
             raise ValueError("body must be 'auto', 'json' or 'form'")
-        self._client_auth = client_auth
-        self._body: Body = body
-        attempt = attempt_timeout(timeout)
-        # The endpoint's own error says more than that of a caller who has waited long enough.
-        self._deadline = 0.98 * seconds("deadline", deadline)
-        self.retries: int | Retry = retry_count(retries)
         if session is not None and not isinstance(session, requests.Session):
             raise TypeError("session must be a requests.Session")
-        if session is not None:
-            reset_in_child(session, drop_connections)
-        self._exchange = Exchange(
-            self.url,
-            self.client_id,
-            header_fields(extra_headers),
-            attempt,
-            self.retries,
-            session,
-            None if dpop is None else Prover(dpop),
-        )
-        self._refused_auth: ClientAuth | None = None
+        self.client_auth: ClientAuth = client_auth
+        self.retries: int | Retry = retry_count(retries)
+        self.session: requests.Session | None = session
+        self.timeout: tuple[float, float] = attempt_timeout(timeout)
+        self.allow_http: bool = allow_http
+        self._deadline = seconds("deadline", deadline)
+        self._body: Body = body
+        self._extra_headers = header_fields(extra_headers)
+        self._dpop = None
+        if dpop is not None:
+            from .dpop import Prover
+
+            self._dpop = Prover(dpop)
+        self._watch_forks()
+
+    def _watch_forks(self) -> None:
+        if self.session is not None:
+            reset_in_child(self.session, drop_connections)
 
     def __getstate__(self) -> dict[str, Any]:
-        """All but the credentials that were refused; a literal secret is not given away.
+        """Give everything away but a literal secret.
 
-        :raises TypeError: when the client authentication holds one.
+        :raises TypeError: if the client authentication holds one.
         """
-        copy.copy(self._client_auth)  # which refuses, if it holds a literal secret or key
-        return {**self.__dict__, "_refused_auth": None}
+        copy.copy(self.client_auth)  # which raises if it holds a literal secret or key
+        return vars(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        if self._exchange.session is not None:
-            reset_in_child(self._exchange.session, drop_connections)
+        vars(self).update(state)
+        self._watch_forks()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {without_query(self.url)} {self.client_id!r}>"
 
-    def __call__(self, request: TokenRequest, auth: ClientAuth | None = None) -> Token:
+    def __call__(self, request: TokenRequest) -> Token:
         """Ask for a token.
 
-        :param auth: ask as this, and as nothing else; None: as :meth:`present_auth` says.
-        :raises TokenError: when none is to be had; nothing else, whatever the endpoint does.
+        :raises TokenError: if there is none; nothing else, whatever the endpoint does.
         """
-        # An error is raised here, where no frame of its traceback holds a secret.
         began = time.monotonic()
-        outcome = self._ask(request, began + self._deadline, auth)
-        took = time.monotonic() - began
-        if isinstance(outcome, TokenError):
+        outcome: Fetched | TokenError
+        try:
+            outcome = self.fetch(request, began + self._deadline)
+        except TokenError as error:
+            forget_frames(error)
+            outcome = error
+        self.report(request, outcome, time.monotonic() - began)
+        if isinstance(outcome, Fetched):
+            return outcome.token
+        raise outcome
+
+    def fetch(
+        self,
+        request: TokenRequest,
+        until: float,
+        rejected: Token | None = None,  # noqa: ARG002 - the endpoint issues a new one each time
+        refused: bool = False,  # noqa: ARG002
+    ) -> Fetched:
+        """Ask for a token, by a moment on the monotonic clock.
+
+        :raises TokenError: if there is none.
+        """
+        return Fetched(self.with_secret(lambda auth: self.ask_as(auth, request, until)))
+
+    def report(self, request: TokenRequest, outcome: Fetched | Exception, took: float) -> None:
+        """Log what came of a token request."""
+        if isinstance(outcome, Fetched):
+            self._log("token_obtained", token=outcome.token, scope=request.scope, seconds=took)
+        elif isinstance(outcome, TokenError):
             self._log("token_request_failed", failure=outcome, scope=request.scope, seconds=took)
-            raise outcome
-        self._log("token_obtained", token=outcome, scope=request.scope, seconds=took)
-        return outcome
 
-    @property
-    def has_secret(self) -> bool:
-        """Does the client prove who it is with a client secret?"""
-        return isinstance(self._client_auth, ClientSecretAuth)
+    def with_secret(self, ask: Callable[[ClientAuth], _T]) -> _T:
+        """Ask with the client secret of this moment, once more at once if it is rotated meanwhile.
 
-    @property
-    def secret_may_change(self) -> bool:
-        """Is the client secret a callable?"""
-        auth = self._client_auth
-        return isinstance(auth, ClientSecretAuth) and callable(auth.client_secret)
-
-    def credentials_changed(self) -> bool:
-        """Would the client authenticate itself otherwise than when it was last refused?"""
-        try:
-            return self._refused_auth is not None and self._current_auth() != self._refused_auth
-        except CannotAsk:
-            return False
-
-    def note_refusal(self, auth: ClientAuth) -> None:
-        """Somebody else was refused with these credentials."""
-        self._refused_auth = auth
-
-    def present_auth(self) -> ClientAuth:
-        """The client authentication with the secret of this moment.
-
-        :raises TokenError: when the client secret's callable fails.
+        :param ask: asks, authenticated by the method that it is given.
+        :raises TokenError: as ``ask`` does, or if the client secret's callable fails.
         """
+        auth = self._current_auth()
         try:
-            return self._current_auth()
-        except CannotAsk as error:
-            failure = never_asked(self.url, error)
-        raise failure
+            return ask(auth)
+        except TokenError as error:
+            if error.error != "invalid_client" or not isinstance(auth, ClientSecretAuth):
+                raise
+            rejected = error
+        # Called out here: what the callable logs or raises is not in the context of the other.
+        newer = self._current_auth()
+        if not isinstance(newer, ClientSecretAuth) or newer.secret() == auth.secret():
+            raise rejected
+        return ask(newer)
 
-    def store_key(self, request: TokenRequest, auth: ClientAuth | None = None) -> bytes:
-        """The key under which a :class:`TokenStore` keeps the token of a request.
+    def ask_as(self, auth: ClientAuth, request: TokenRequest, until: float) -> Token:
+        """Ask for a token, authenticated by that method and no other.
 
-        :param auth: what the request is made with; None: as :meth:`present_auth` says.
-        :raises TokenError: when the client secret's callable fails, or a certificate is missing.
+        :raises TokenError: if there is none.
         """
-        auth = auth or self.present_auth()
+        if self._body != "auto":
+            return self._post(auth, request, self._body, until)
         try:
-            bound_to = self._exchange.bound_to(auth)
-        except CannotAsk as error:
-            failure = never_asked(self.url, error)
+            # A 500 is how some frameworks say that they expected a form: try that before waiting.
+            token = self._post(auth, request, "json", until, final=frozenset({500}))
+        except TokenError as error:
+            if error.status_code not in _DID_NOT_READ_IT or error.error in _READ_IT:
+                raise
         else:
-            secret = auth.secret().encode() if isinstance(auth, ClientSecretAuth) else b""
-            headers = self._exchange.told_apart_by()
-            asked = json.dumps([self.url, self.client_id, request.params(), headers, bound_to])
-            return hmac.digest(secret, asked.encode(), hashlib.sha256)
-        raise failure
+            self._body = "json"
+            return token
+        token = self._post(auth, request, "form", until)
+        self._body = "form"
+        self._log("json_not_read")
+        return token
 
-    def _asked(self) -> str:
-        """The endpoint that is asked, as logs name it."""
+    def store_key(self, request: TokenRequest, auth: ClientAuth) -> bytes:
+        """Return the key under which a :class:`TokenStore` keeps the token of a request.
+
+        :param auth: the method with the secret that the request is made with.
+        :raises TokenError: if a client certificate cannot be read.
+        """
+        secret = auth.secret().encode() if isinstance(auth, ClientSecretAuth) else b""
+        # Header fields may decide what token is issued; a callable has another value each time.
+        headers = sorted(
+            (name.lower(), "" if callable(value) else value)
+            for name, value in self._extra_headers.items()
+        )
+        bound_to = self._bound_to(auth)
+        asked = json.dumps([self.url, self.client_id, request.params(), headers, bound_to])
+        return hmac.digest(secret, asked.encode(), hashlib.sha256)
+
+    def _bound_to(self, auth: ClientAuth) -> list[str]:
+        """Return digests of what tokens may be bound to: without it they cannot be used."""
+        digests = [] if self._dpop is None else [self._dpop.key.thumbprint]
+        cert = certificate(auth) or (self.session.cert if self.session is not None else None)
+        if cert:
+            try:
+                content = Path(cert if isinstance(cert, str) else cert[0]).read_bytes()
+            except OSError as error:
+                raise_callable_failed("reading the client certificate", self.url, error)
+            digests.append(hashlib.sha256(content).hexdigest())
+        return digests
+
+    def _current_auth(self) -> ClientAuth:
+        if not isinstance(self.client_auth, ClientSecretAuth):
+            return self.client_auth
+        try:
+            return self.client_auth.current()
+        except Exception as error:
+            raise_callable_failed("the client_secret callable", self.url, error)
+
+    def _post(
+        self,
+        auth: ClientAuth,
+        request: TokenRequest,
+        body: Literal["json", "form"],
+        until: float,
+        final: frozenset[int] = frozenset(),
+    ) -> Token:
+        """Ask for a token; once more, at once, if the server wants a nonce in the DPoP proof."""
+        again = False
+        while True:
+            nonce = None if self._dpop is None else self._dpop.nonce(self.url)
+            try:
+                return self._post_once(auth, request, body, until, final)
+            except TokenError as error:
+                failure = error
+            # Here, since not every error reaches the caller, and the frames below hold secrets.
+            forget_frames(failure)
+            wants_nonce = failure.error == "use_dpop_nonce" and not again
+            if not wants_nonce or self._dpop is None or self._dpop.nonce(self.url) == nonce:
+                raise failure
+            again = True
+
+    def _post_once(
+        self,
+        auth: ClientAuth,
+        request: TokenRequest,
+        body: Literal["json", "form"],
+        until: float,
+        final: frozenset[int],
+    ) -> Token:
+        secrets: set[str] = {value for _, value in request.extra_params if len(value) >= 8}
+
+        def complete() -> tuple[bytes | str, Mapping[str, str]]:
+            headers = {**HEADERS, "Content-Type": _CONTENT_TYPES[body]}
+            params = request.params()
+            asked = params.keys() | {"client_id", "client_assertion_type"}
+            try:
+                for name, value in self._extra_headers.items():
+                    headers[name] = value() if callable(value) else value
+                auth(self.client_id, params, headers)
+                for header in headers.items():
+                    header_field("client_auth or extra_headers", *header)
+                data = json.dumps(params) if body == "json" else urlencode(params, doseq=True)
+            except Exception as error:
+                raise_callable_failed("client_auth or extra_headers", self.url, error)
+            secrets.update(str(params[name]) for name in params.keys() - asked)
+            secrets.update(credentials_in(headers.get("Authorization", "")))
+            secrets.update(headers[name] for name in self._extra_headers)
+            if self._dpop is not None:
+                try:
+                    self._dpop.sign("POST", self.url, headers)
+                except Exception as error:
+                    raise_callable_failed("the dpop key", self.url, error)
+                secrets.add(headers["DPoP"])
+            # Bytes or str as requests has it: stubs in tests match one or the other.
+            return data.encode() if body == "json" else data, headers
+
+        answered = None if self._dpop is None else self._dpop.learn
+        try:
+            post = RetriedRequest("POST", self.url, complete, until, final, answered)
+            response = send(
+                *(post, self.session, self.timeout, self.retries, certificate(auth)),
+                allow_http=self.allow_http,
+            )
+        except CallableError:
+            raise
+        except Exception as error:
+            what, redact = failed_at(self.url), Redactor(*secrets)
+            raise_unanswered(what, bare_request(self.url), error, redact)
+        redact = Redactor(*secrets)
+        return read_token(response, self.url, post.sent_at, redact, self._dpop is not None)
+
+    def asked_at(self) -> str:
+        """Return the URL that is asked, as logs name it."""
         return without_query(self.url)
 
     def _log(self, event: str, **fields: Any) -> None:
-        log(logger, event, endpoint=self._asked(), client_id=self.client_id, **fields)
+        log(logger, event, endpoint=self.asked_at(), client_id=self.client_id, **fields)
 
-    def _ask(
-        self, request: TokenRequest, until: float, given: ClientAuth | None
-    ) -> Token | TokenError:
-        try:
-            auth = given or self._current_auth()
-            outcome = self._ask_as(auth, request, until)
-            if isinstance(outcome, TokenError) and outcome.error == "invalid_client":
-                self._refused_auth = given or self._current_auth()
-                if self._refused_auth != auth:  # the secret was rotated meanwhile
-                    outcome = self._ask_as(self._refused_auth, request, until)
-        except CannotAsk as error:
-            outcome = never_asked(self.url, error)
-        return outcome
 
-    def _current_auth(self) -> ClientAuth:
-        """The client authentication with the secret of this moment."""
-        if not isinstance(self._client_auth, ClientSecretAuth):
-            return self._client_auth
-        try:
-            return self._client_auth.current()
-        except Exception as error:
-            raise CannotAsk("the client_secret callable") from error
-
-    def _ask_as(self, auth: ClientAuth, request: TokenRequest, until: float) -> Token | TokenError:
-        if self._body != "auto":
-            return self._exchange.post(auth, request, self._body, until)
-        # A 500 is how some frameworks say that they expected a form: try that before waiting.
-        outcome = self._exchange.post(auth, request, "json", until, final=frozenset({500}))
-        if isinstance(outcome, Token):
-            self._body = "json"
-        elif outcome.status_code in _DID_NOT_READ_IT and outcome.error not in _READ_IT:
-            outcome = self._exchange.post(auth, request, "form", until)
-            if isinstance(outcome, Token):
-                self._body = "form"
-                self._log("json_not_read")
-        return outcome
+def certificate(auth: ClientAuth) -> Cert:
+    """Return the client certificate that a client authentication method brings along."""
+    return auth.cert if isinstance(auth, TLSClientAuth) else None

@@ -1,4 +1,4 @@
-"""The two values: :class:`TokenRequest`, what is asked for, and :class:`Token`, what is got."""
+"""What is asked for (:class:`TokenRequest`), what is got (:class:`Token`), and from where."""
 
 from __future__ import annotations
 
@@ -6,48 +6,73 @@ import hashlib
 import math
 import re
 import time
-from collections.abc import Iterable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
 from urllib.parse import urlsplit
 
-from .arguments import strings, text
-from .values import Value, value_class
+from ._checks import identifier, strings
 
-#: Longer lifetimes, in seconds, are taken for this one: they are milliseconds, or a mistake.
-MAX_LIFETIME = 366 * 24 * 3600.0
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _SCOPE_TOKEN = r"[\x21\x23-\x5b\x5d-\x7e]+"  # RFC 6749 Appendix A.4
 _VISIBLE = r"[\x21-\x7e]+"
-_NUMBER = r"\s*[+-]?[0-9]{1,300}(\.[0-9]*)?\s*"
 
-# "BearerToken" is Apigee's, "Application Access Token" is eBay's.
-_BEARER = frozenset({"", "bearer", "bearertoken", "application access token"})
-# A refresh token does not belong here (RFC 6749 §4.4.3), and is not kept.
-_NOT_EXTRA = frozenset({"access_token", "expires_in", "refresh_token", "scope", "token_type"})
-
-#: What a token request carries under arguments of their own.
+#: Parameters of the token request that have arguments of their own.
 RESERVED_PARAMS = frozenset({"audience", "grant_type", "resource", "scope"}).union(
     {"client_assertion", "client_assertion_type", "client_id", "client_secret"}
 )
 
 
-@value_class(frozen=True)
-class TokenRequest(Value):
-    """What is asked for: a frozen value, and the key under which its token is kept.
+class _Frozen:
+    """A value: equal to another of its type with equal fields, and never changed."""
+
+    __slots__ = ()
+    __match_args__: ClassVar[tuple[str, ...]] = ()
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__} is immutable: {name!r} cannot be set")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__} is immutable: {name!r} cannot be deleted")
+
+    def _fill(self, **fields: Any) -> None:
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+
+    def _fields(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in self.__match_args__)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Frozen) or type(other) is not type(self):
+            return NotImplemented
+        return self._fields() == other._fields()
+
+    def __hash__(self) -> int:
+        return hash(self._fields())
+
+
+class TokenRequest(_Frozen):
+    """What is asked for: a frozen value, and the key under which its token is cached.
 
     :param scope: space-separated (RFC 6749 §3.3), or an iterable of scopes.
     :param resources: absolute URIs of the resource servers (RFC 8707).
-    :param audience: as Auth0 and others want it.
-    :param extra_params: further parameters of the token request.
+    :param audience: as Auth0 and others expect it.
+    :param extra_params: further parameters of the token request; their values count as secrets.
     :raises TypeError: for a wrong type, a bare string as ``resources`` among them.
     :raises ValueError: for a malformed scope or URI, or a parameter that has its own argument.
     """
+
+    __slots__ = ("_hash", "audience", "extra_params", "resources", "scope")
+    __match_args__ = ("scope", "resources", "audience", "extra_params")
 
     scope: str | None
     resources: tuple[str, ...]
     audience: str | None
     extra_params: tuple[tuple[str, str], ...]
+    _hash: int
 
     def __init__(
         self,
@@ -56,26 +81,34 @@ class TokenRequest(Value):
         audience: str | None = None,
         extra_params: Mapping[str, str] | tuple[tuple[str, str], ...] | None = None,
     ) -> None:
-        self._set(scope=scope, resources=resources, audience=audience, extra_params=extra_params)
-        self.__post_init__()
-
-    def __post_init__(self) -> None:
-        self._set(
-            scope=_scope(self.scope),
-            resources=_resources(self.resources),
-            audience=_audience(self.audience),
-            extra_params=_extra_params(self.extra_params),
+        self._fill(
+            scope=_scope(scope),
+            resources=_resources(resources),
+            audience=None
+            if audience is None or audience == ""
+            else identifier("audience", audience),
+            extra_params=_extra_params(extra_params),
         )
-        self._set(_hash=super().__hash__())
+        self._fill(_hash=super().__hash__())
 
-    # Every lookup of a token needs the hash: it is reckoned once.
     def __hash__(self) -> int:
-        reckoned: int = self.__dict__["_hash"]
-        return reckoned
+        return self._hash
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Hashes of strings differ from process to process.
-        return TokenRequest, tuple(self._fields().values())
+        return TokenRequest, self._fields()
+
+    def __replace__(self, **changes: Any) -> Self:
+        """The same value except for the changes; ``copy.replace()`` calls it too.
+
+        :raises TypeError, ValueError: as the constructor does.
+        """
+        fields = {name: getattr(self, name) for name in self.__match_args__}
+        return type(self)(**{**fields, **changes})
+
+    def __repr__(self) -> str:
+        fields = f"scope={self.scope!r}, resources={self.resources!r}, audience={self.audience!r}"
+        names = ", ".join(name for name, _ in self.extra_params)
+        return f"TokenRequest({fields}, extra_params=<{names}>)"
 
     def params(self) -> dict[str, Any]:
         """The parameters of the token request; whatever is empty is left out."""
@@ -100,10 +133,6 @@ def _scope(scope: str | Iterable[str] | None) -> str | None:
                 "pass visible ASCII without quotes and backslashes, separated by single spaces"
             )
     return " ".join(tokens) or None
-
-
-def _audience(audience: str | None) -> str | None:
-    return None if audience is None or audience == "" else text("audience", audience)
 
 
 def _resources(resources: Iterable[str] | None) -> tuple[str, ...]:
@@ -138,8 +167,7 @@ def _extra_params(
     return tuple(sorted((name, value) for name, value in params.items() if value))
 
 
-@value_class(frozen=True)
-class Moment(Value):
+class Moment(NamedTuple):
     """A moment on the wall clock (seconds since the epoch) and on the monotonic clock."""
 
     wall: float
@@ -151,18 +179,25 @@ class Moment(Value):
         return cls(time.time(), time.monotonic())
 
 
-@value_class(frozen=True)
-class Token(Value):
-    """An access token and what was said of it (RFC 6749 §5.1).
+class Token(_Frozen):
+    """An access token and what the server said about it (RFC 6749 §5.1).
 
     :param access_token: visible ASCII characters; never in ``repr``.
-    :param expires_at: seconds since the epoch; None when the server did not say.
+    :param expires_at: seconds since the epoch; None if the server did not say.
     :param scope: as granted, space-separated.
     :param token_type: ``Bearer``, or ``DPoP``: bound to a key (RFC 9449).
     :param extra: other members of the response; never in ``repr``.
-    :param authorization: the header value, ready; made of type and token when left out.
-    :raises ValueError: when the token could not stand in a header.
+    :param authorization: the header value, ready; by default type and token.
+    :raises ValueError: if the token cannot be sent in a header.
     """
+
+    __slots__ = (
+        *("access_token", "authorization", "expires_at", "extra", "scope", "token_type"),
+        "_expires_monotonic",
+    )
+    __match_args__ = (
+        *("access_token", "expires_at", "scope", "token_type", "extra", "authorization"),
+    )
 
     access_token: str
     expires_at: float | None
@@ -172,12 +207,7 @@ class Token(Value):
     authorization: str
     # The same expiry on the monotonic clock. The wall clock may be set back, the monotonic one
     # stands still while a machine sleeps: whichever says "expired" first is believed.
-    expires_monotonic: float
-    # Is it from a store, where it may have lain for a while?
-    stored: bool
-
-    _aside = frozenset({"expires_monotonic", "stored"})
-    _secret = frozenset({"access_token", "extra", "authorization"})
+    _expires_monotonic: float
 
     def __init__(
         self,
@@ -187,20 +217,23 @@ class Token(Value):
         token_type: str = "Bearer",
         extra: Mapping[str, Any] | None = None,
         authorization: str = "",
+        *,
+        _expires_monotonic: float | None = None,
     ) -> None:
-        self._set(access_token=access_token, expires_at=expires_at, scope=scope)
-        self._set(token_type=token_type, extra=extra or {}, authorization=authorization)
-        self.__post_init__()
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.access_token, str) or not re.fullmatch(_VISIBLE, self.access_token):
+        if not isinstance(access_token, str) or not re.fullmatch(_VISIBLE, access_token):
             raise ValueError("the access token is not a string of visible ASCII characters")
-        left = math.inf if self.expires_at is None else self.expires_at - time.time()
-        self._set(
-            extra=MappingProxyType(dict(self.extra or {})),
-            authorization=self.authorization or f"{self.token_type} {self.access_token}",
-            expires_monotonic=time.monotonic() + left,
-            stored=False,
+        if _expires_monotonic is None:
+            left = math.inf if expires_at is None else expires_at - time.time()
+            _expires_monotonic = time.monotonic() + left
+        authorization = authorization or f"{token_type} {access_token}"
+        self._fill(
+            access_token=access_token,
+            expires_at=expires_at,
+            scope=scope,
+            token_type=token_type,
+            extra=MappingProxyType(dict(extra or {})),
+            authorization=authorization,
+            _expires_monotonic=_expires_monotonic,
         )
 
     def __hash__(self) -> int:
@@ -211,30 +244,11 @@ class Token(Value):
         values = (self.access_token, self.expires_at, self.scope, self.token_type)
         return Token, (*values, dict(self.extra), self.authorization)
 
-    @classmethod
-    def from_response(
-        cls, members: Mapping[str, Any], sent_at: Moment, *, bound: bool = False
-    ) -> Token:
-        """Read the members of a successful response.
-
-        :param members: the JSON object.
-        :param sent_at: when the request was sent: lifetimes count from there, so that neither a
-            slow endpoint lengthens them, nor a clock that is set meanwhile.
-        :param bound: was a token asked for that is bound to a DPoP key (RFC 9449 §5)?
-        :raises ValueError: when there is no usable token in it; the text says why.
-        """
-        token_type = _token_type(members.get("token_type"), bound)
-        lifetime = _lifetime(members.get("expires_in"))
-        token = cls(
-            members.get("access_token", ""),
-            expires_at=None if lifetime is None else sent_at.wall + lifetime,
-            scope=_granted_scope(members.get("scope")),
-            token_type=token_type,
-            extra={name: value for name, value in members.items() if name not in _NOT_EXTRA},
+    def __repr__(self) -> str:
+        return (
+            f"Token(expires_at={self.expires_at!r}, scope={self.scope!r}, "
+            f"token_type={self.token_type!r})"
         )
-        if lifetime is not None:
-            token._set(expires_monotonic=sent_at.monotonic + lifetime)
-        return token
 
     @property
     def fingerprint(self) -> str:
@@ -242,47 +256,86 @@ class Token(Value):
         return hashlib.sha256(self.access_token.encode()).hexdigest()[:8]
 
     def seconds_left(self) -> float:
-        """Seconds until it expires, by the less hopeful clock; infinite when nobody said."""
+        """Seconds until it expires, by whichever clock says less; ``inf`` without an expiry."""
         wall = math.inf if self.expires_at is None else self.expires_at - time.time()
-        return min(wall, self.expires_monotonic - time.monotonic())
+        return min(wall, self._expires_monotonic - time.monotonic())
 
 
-def _token_type(given: object, bound: bool) -> str:
-    """How the token is to be presented.
+class Fetched(NamedTuple):
+    """What a :class:`TokenSource` brings: a token, and whether a shared store had it."""
 
-    :raises ValueError: for a type that is not understood, or not the one that was asked for.
+    token: Token
+    from_store: bool = False
+
+
+class TokenSource(ABC):
+    """Where a manager gets its tokens: the token endpoint, or a store in front of it."""
+
+    @abstractmethod
+    def fetch(
+        self, request: TokenRequest, until: float, rejected: Token | None, refused: bool, /
+    ) -> Fetched:
+        """Get a token.
+
+        :param request: what is asked for.
+        :param until: the moment, on the monotonic clock, by which to give up.
+        :param rejected: a token that is of no more use to the caller.
+        :param refused: True if an API refused that one; False if it is due.
+        :raises TokenError: if there is none.
+        """
+        ...
+
+    @abstractmethod
+    def report(self, request: TokenRequest, outcome: Fetched | Exception, took: float, /) -> None:
+        """Log an outcome, after everybody who waits for it has it.
+
+        :param took: seconds from the beginning of :meth:`fetch` to its end.
+        """
+        ...
+
+
+class PlainSource(TokenSource):
+    """A source made of a callable that is given the token request alone, and logs by itself.
+
+    :param fetch: returns a token or raises a :class:`TokenError`.
     """
-    name = "" if given is None else given.strip().lower() if isinstance(given, str) else None
-    if name == "dpop" and bound:
-        return "DPoP"
-    if name == "dpop":
-        raise ValueError("token_type 'DPoP' is not understood without a key: pass dpop")
-    if name not in _BEARER:
-        raise ValueError(f"the token_type {_shown(given)} is not understood")
-    if bound:
-        raise ValueError("the token is not bound to the DPoP key; set the client up for DPoP")
-    return "Bearer"
+
+    def __init__(self, fetch: Callable[[TokenRequest], Token]) -> None:
+        self._fetch = fetch
+
+    def fetch(self, request: TokenRequest, *_: object) -> Fetched:
+        """Call it."""
+        return Fetched(self._fetch(request))
+
+    def report(self, *_: object) -> None:
+        """Log nothing."""
 
 
-def _lifetime(expires_in: object) -> float | None:
-    """Seconds; None when the server did not say, or nothing that can be used."""
-    if isinstance(expires_in, str) and re.fullmatch(_NUMBER, expires_in):
-        expires_in = float(expires_in)
-    if isinstance(expires_in, bool) or not isinstance(expires_in, (int, float)):
-        return None
-    if isinstance(expires_in, float) and not math.isfinite(expires_in):
-        return None
-    return float(min(max(expires_in, 0), MAX_LIFETIME))
+class TokenStats(NamedTuple):
+    """Counters of a manager, since it was made or its process was forked.
 
+    A token request counts once, however many attempts and callers it had, as obtained, from a
+    store, or failed. A usable token is returned without being counted.
 
-def _granted_scope(scope: str | list[Any] | None) -> str | None:
-    if isinstance(scope, list) and all(isinstance(item, str) for item in scope):
-        scope = " ".join(scope)
-    return scope or None if isinstance(scope, str) else None
+    :param obtained: tokens that the token endpoint issued.
+    :param from_store: tokens that a shared store had.
+    :param renewed_ahead: those among both that were got while another one was still usable.
+    :param joined: callers who waited for a token request that another one had started.
+    :param failed: token requests that brought no token.
+    :param refused: tokens that were dropped because an API refused them.
+    :param paused: callers who got the last error at once, while the endpoint was left alone.
+    :param last_error_at: when a token request failed last, in seconds since the epoch; None if
+        none has.
+    :param seconds_left: seconds until the token expires that was received last; infinite without
+        an expiry, None if it has expired or is not held any more.
+    """
 
-
-def _shown(token_type: object) -> str:
-    """What could be a type, for the error: anything else may be a secret gone astray."""
-    if isinstance(token_type, str) and re.fullmatch(r"[\w .-]{1,30}", token_type, re.ASCII):
-        return repr(token_type)
-    return f"(a {type(token_type).__name__})"
+    obtained: int = 0
+    from_store: int = 0
+    renewed_ahead: int = 0
+    joined: int = 0
+    failed: int = 0
+    refused: int = 0
+    paused: int = 0
+    last_error_at: float | None = None
+    seconds_left: float | None = None

@@ -6,6 +6,8 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import trustme
@@ -148,3 +150,59 @@ def texts_in(thing: object, seen: set[int] | None = None) -> Iterator[str]:
         inner += [thing.args, thing.__cause__, thing.__context__, str(thing)]
     for part in inner:
         yield from texts_in(part, seen)
+
+
+# Programs that tests take from the README count as tests.
+_TESTS = (str(Path(__file__).parent), "README.md")
+
+
+def links_of(error: BaseException) -> Iterator[BaseException]:
+    """An exception and all that it leads to: causes, contexts, and the members of groups."""
+    pending, seen = [error], set()
+    while pending:
+        link = pending.pop()
+        if id(link) not in seen:
+            seen.add(id(link))
+            yield link
+            pending += filter(None, (link.__cause__, link.__context__))
+            pending += getattr(link, "exceptions", ())
+
+
+def locals_in(error: BaseException) -> Iterator[tuple[str, str]]:
+    """What error trackers record: the local variables of all frames that can be reached.
+
+    Not those of the test that called: the outermost ones of a traceback, up to the first that is
+    no test's.
+
+    :return: where, and a text found there.
+    """
+    for link in links_of(error):
+        called = False
+        trace: TracebackType | None = link.__traceback__
+        while trace is not None:
+            code = trace.tb_frame.f_code
+            called = called or not code.co_filename.startswith(_TESTS)
+            if called:
+                for name, value in trace.tb_frame.f_locals.items():
+                    for text in _recorded(value):
+                        yield f"{name} of {code.co_name} in {code.co_filename}", text
+            trace = trace.tb_next
+
+
+def _recorded(value: Any, depth: int = 4) -> Iterator[str]:
+    if isinstance(value, (bytes, bytearray)):
+        yield value.decode("latin-1")
+    elif isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, CaseInsensitiveDict)) and depth:
+        for part in (*value.keys(), *value.values()):
+            yield from _recorded(part, depth - 1)
+    elif isinstance(value, (list, tuple, set, frozenset)) and depth:
+        for part in list(value):
+            yield from _recorded(part, depth - 1)
+    elif type(value) is type(_recorded):  # a function's name may be that of a parametrized test
+        return
+    try:
+        yield repr(value)
+    except Exception:  # half made
+        return

@@ -1,10 +1,13 @@
-"""What the tests of the token request share: the way to a server, and a socket that hangs up."""
+"""What the tests of the token request share: the way to a server, and servers that misbehave."""
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import ssl
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -64,3 +67,83 @@ class HangingUp:
                 self.connections += 1
                 connection.settimeout(10)
                 connection.recv(65536)
+
+
+class Drip:
+    """An answer that begins and then comes drop by drop, for six seconds or until nobody cares."""
+
+    def __init__(self, head: bytes, drop: bytes = b"x") -> None:
+        self.head, self.drop = head, drop
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self.head
+        end = time.monotonic() + 6
+        while time.monotonic() < end:
+            time.sleep(0.1)
+            yield self.drop
+
+
+class Tunnel:
+    """A proxy that knows CONNECT alone.
+
+    :param answer: the pieces of its answer; only after a whole one there is a tunnel.
+    :param context: for TLS on the way to the proxy.
+    """
+
+    def __init__(
+        self,
+        answer: Any = (b"HTTP/1.1 200 Connection established\r\n\r\n",),
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        self._answer, self._context = answer, context
+        self.asked_for: list[str] = []
+
+    def __enter__(self) -> Tunnel:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        scheme = "http" if self._context is None else "https"
+        self.url = f"{scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(20)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                connection.settimeout(20)
+                if self._context is not None:
+                    connection = self._context.wrap_socket(connection, server_side=True)
+                self._spawn(self._serve, connection)
+
+    def _spawn(self, run: Callable[..., None], *args: Any) -> None:
+        self._threads.append(threading.Thread(target=run, args=args, daemon=True))
+        self._threads[-1].start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, contextlib.suppress(OSError):
+            head = b""
+            while not head.endswith(b"\r\n\r\n"):
+                head += client.recv(1)
+            target = head.split()[1].decode()
+            self.asked_for.append(target)
+            for piece in self._answer:
+                client.sendall(piece)
+            host, _, port = target.rpartition(":")
+            with socket.create_connection((host, int(port)), 20) as server:
+                self._spawn(self._relay, client, server)
+                self._relay(server, client)
+
+    @staticmethod
+    def _relay(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while piece := source.recv(65536):
+                target.sendall(piece)
+        for end in (source, target):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)

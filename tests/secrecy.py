@@ -14,16 +14,13 @@ import pickle
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
-from types import FunctionType, TracebackType
 from typing import Any
 from urllib.parse import quote, quote_plus
 
 import pytest
 import requests
-from helpers import texts_in
+from helpers import locals_in, texts_in
 
-import clientcreds_requests
 from clientcreds_requests import (
     ClientCredentialsAuth,
     ClientCredentialsSession,
@@ -40,7 +37,6 @@ SHORTEST = 8
 MOST = 64
 """Objects of a kind that are noted in one test: a crowd is as good as its first."""
 
-_PACKAGE = str(Path(clientcreds_requests.__file__).parent)
 _CLIENTS = (ClientCredentialsAuth, ClientCredentialsSession, TokenEndpoint, TokenManager)
 _LOGGERS = ("clientcreds_requests", "urllib3", "requests")
 
@@ -111,9 +107,8 @@ class Notes:
             yield f"the pickle of {where}", _pickled(error)
             for text in texts_in(error):
                 yield where, text
-            for link in _chain(error):
-                for text in _locals_of(link.__traceback__):
-                    yield f"the frames of {where}", text
+            for place, text in locals_in(error):
+                yield f"the frames of {where}: {place}", text
 
 
 def _quoted(text: str) -> str:
@@ -129,29 +124,6 @@ def _pickled(thing: object) -> str:
         return pickle.dumps(thing).decode("latin-1")
     except Exception:  # which is an answer too
         return ""
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    pending, seen = [error], set()
-    while pending:
-        link = pending.pop()
-        if id(link) not in seen:
-            seen.add(id(link))
-            yield link
-            pending += filter(None, (link.__cause__, link.__context__))
-
-
-def _locals_of(trace: TracebackType | None) -> Iterator[str]:
-    """What an error reporter would show of the package's frames, as far as it is no code."""
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename.startswith(_PACKAGE):
-            for value in trace.tb_frame.f_locals.values():
-                if not isinstance(value, FunctionType):
-                    try:
-                        yield repr(value)
-                    except Exception:  # half made
-                        continue
-        trace = trace.tb_next
 
 
 notes = Notes()

@@ -10,7 +10,7 @@ import pytest
 import requests
 import trustme
 from helpers import TLSAuthorizationServer
-from raw_server import HangingUp, endpoint_of, failure_of
+from raw_server import Drip, HangingUp, endpoint_of, failure_of
 from requests.adapters import BaseAdapter, HTTPAdapter
 from urllib3 import PoolManager, Retry
 
@@ -369,7 +369,7 @@ def test_f1_the_token_endpoint_of_a_session_is_retried(server, session, clock):
 
 def test_f1_other_requests_pass_through_with_all_their_settings(server):
     with requests.Session() as session, closing(HTTPAdapter()) as below:
-        adapter = RetryAdapter(lambda _: below, 3)
+        adapter = RetryAdapter(below, 3)
         session.mount(server.url, adapter)
         server.answer_next(Answer(503, b"body"))
         response = session.post(server.token_endpoint, stream=True, timeout=5)
@@ -381,7 +381,7 @@ def test_f1_other_requests_pass_through_with_all_their_settings(server):
 
 def test_f1_the_adapter_takes_one_timeout_for_both(server):
     with closing(HTTPAdapter()) as below:
-        adapter = RetryAdapter(lambda _: below, 0)
+        adapter = RetryAdapter(below, 0)
         post = RetriedRequest(
             "POST", server.token_endpoint, lambda: (b"", {}), time.monotonic() + 20
         )
@@ -412,6 +412,175 @@ def test_f1_a_stand_in_for_the_network_is_retried_too(server, clock):
     assert token.access_token == "stand-in"
     assert stand_in.statuses == []
     assert server.token_requests == []
+
+
+# The adapter that really sends is looked up when it sends
+
+
+class Recorder(BaseAdapter):
+    """Sends by the adapter that its session had for the URL, as recorders of cassettes do."""
+
+    def __init__(self, session, change=lambda request: request):
+        super().__init__()
+        self.change, self.recorded = change, []
+        self.adapters = dict(session.adapters)
+
+    def send(self, request, **settings):
+        self.recorded.append(request.url)
+        below = next(a for prefix, a in self.adapters.items() if request.url.startswith(prefix))
+        response = below.send(self.change(request), **settings)
+        assert not response._content_consumed, "it was read on the way"
+        return response
+
+    def close(self):
+        pass
+
+
+RECORDERS = {
+    "for all URLs": ["http://"],
+    "in the place of every adapter": None,
+}
+
+
+@pytest.mark.parametrize(
+    "change", [lambda request: request, lambda request: request.copy()], ids=["it", "a copy"]
+)
+@pytest.mark.parametrize("prefixes", RECORDERS.values(), ids=RECORDERS)
+def test_f1_a_request_that_a_recorder_hands_back_is_sent_and_recorded_once(
+    server, session, clock, prefixes, change
+):
+    session.auth.signout()
+    recorder = Recorder(session, change)
+    for prefix in prefixes or list(session.adapters):
+        session.mount(prefix, recorder)
+    server.answer_next(Answer(503))
+    assert session.get(server.api_url).ok
+    assert recorder.recorded == [server.token_endpoint] * 2 + [server.api_url]
+    assert len(server.token_requests) == 2
+
+
+@pytest.mark.parametrize("prefixes", RECORDERS.values(), ids=RECORDERS)
+def test_a5_what_drips_through_a_recorder_ends_at_the_deadline(server, prefixes):
+    client = (server.token_endpoint, server.client_id, server.client_secret)
+    with ClientCredentialsSession(*client, body="form", deadline=0.7) as session:
+        recorder = Recorder(session)
+        for prefix in prefixes or list(session.adapters):
+            session.mount(prefix, recorder)
+        server.answer_next(Drip(b"HTTP/1.1 200 OK\r\nX-Slow: "))
+        started = time.monotonic()
+        assert isinstance(failure_of(lambda _: session.auth.authorize()), TokenTimeout)
+        assert time.monotonic() - started < 3
+
+
+def test_f1_an_api_call_that_a_recorder_hands_back_is_sent_once(server, session):
+    session.mount("http://", recorder := Recorder(session))
+    assert session.get(server.token_endpoint).status_code
+    assert recorder.recorded == [server.token_endpoint]
+
+
+def test_f1_a_callable_may_make_token_requests_of_its_own_at_the_same_endpoint(server, clock):
+    client = (server.token_endpoint, server.client_id, server.client_secret)
+    with ClientCredentialsSession(*client, body="form") as inner:
+
+        def fetched(*args):
+            inner.auth.signout()
+            return inner.auth.get_token().access_token
+
+        server.answer_next(None, Answer(503), Answer(503))
+        with ClientCredentialsSession(
+            *client, body="form", extra_headers={"X-Actor": fetched}
+        ) as outer:
+            assert outer.get(server.api_url).ok
+    asked_by = [request.headers.get("X-Actor") for request in server.token_requests]
+    assert [actor is not None for actor in asked_by] == [False, True, False, False, True]
+
+
+def test_f1_a_recorder_may_derive_from_the_adapter_of_requests(server, session):
+    class Deriving(HTTPAdapter):
+        def send(self, request, **settings):
+            recorded.append(request.url)
+            assert len(recorded) < 10, "it is handed back again and again"
+            if request.url != server.token_endpoint:
+                return super().send(request, **settings)
+            return session.get_adapter(request.url).send(request, **settings)
+
+    recorded = []
+    session.auth.signout()
+    session.mount("http://", Deriving())
+    assert session.get(server.api_url).ok
+    assert recorded == [server.token_endpoint, server.api_url]
+
+
+def test_f1_a_recorder_that_fails_leaves_nothing_behind(server, session):
+    class Failing(Recorder):
+        def send(self, request, **settings):
+            super().send(request, **settings)
+            raise requests.ConnectionError("the tape is full")
+
+    def refused(_):
+        session.auth.authorize()
+
+    session.auth.signout()
+    session.mount("http://", Failing(session))
+    session.get_adapter(server.token_endpoint).max_retries = Retry(0)
+    for _ in range(2):
+        assert "the tape is full" in str(failure_of(refused))
+    assert len(server.token_requests) == 2
+
+
+def test_w5_an_adapter_that_is_mounted_or_replaced_later_is_used(server, session, clock):
+    class Counting(HTTPAdapter):
+        def __init__(self):
+            super().__init__()
+            self.sent = []
+
+        def send(self, request, **settings):
+            self.sent.append(request.url)
+            return super().send(request, **settings)
+
+    def ask():
+        session.auth.signout()
+        server.answer_next(Answer(503))
+        session.auth.authorize()
+
+    first, second, third = Counting(), Counting(), Counting()
+    session.mount("http://", first)
+    ask()
+    session.mount("http://", second)
+    ask()
+    session.mount(server.token_endpoint, third)  # in the place of the retry adapter
+    ask()
+    for counting in (first, second, third):
+        assert counting.sent == [server.token_endpoint] * 2
+
+
+def test_w5_without_any_adapter_for_it_there_is_a_token_error(server, session):
+    session.auth.signout()
+    session.adapters.pop("http://")
+    assert "no adapter" in str(failure_of(lambda _: session.auth.authorize()))
+
+
+# What an attempt may depend on
+
+
+def test_f1_every_answer_is_noted_before_the_next_attempt(server, clock):
+    noted, completed = [], []
+
+    def complete():
+        completed.append(len(noted))
+        return b"", {}
+
+    unreadable = Answer(429, b"nonsense", {"Content-Encoding": "gzip"})
+    server.answer_next(Answer(503), Answer(500), RESET, unreadable)
+    with closing(HTTPAdapter()) as below:
+        post = RetriedRequest(
+            *("POST", server.token_endpoint, complete, clock.monotonic() + 20),
+            answered=lambda response: noted.append(response.status_code),
+        )
+        with pytest.raises(requests.RequestException):
+            RetryAdapter(below, 3).send(post, timeout=5)
+    assert noted == [503, 500, 429]
+    assert completed == [0, 1, 2, 2]
 
 
 # F4

@@ -96,8 +96,12 @@ WRONG = [
     ),
     *rows(
         ValueError,
-        token_endpoint=["", "as.example", "ftp://as.example", "https://as.example/#x"],
-        client_id=["", "me\ud800", "me\udfff"],
+        token_endpoint=[
+            *("", "as.example", "ftp://as.example", "https://as.example/#x"),
+            *("https://as.example/token\n", " https://as.example/", "https://as.example/\ttoken"),
+        ],
+        client_id=["", "me\ud800", "me\udfff", "me\n", "me\r\n", " me", "me\xa0", "m\0e", "m\x7fe"],
+        audience=["aud\n", " aud", "a\0d"],
         client_secret=["", "long\n", "a\0b", "a\x7f", "long-secret\ud800", None],
         scope=['a"b', ["a\\b"], "a\nb"],
         resources=[["api"], [""], ["https://a/#f"], ["https://["]],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 import warnings
 
@@ -57,17 +56,19 @@ def test_the_token_replaces_an_authorization_header_of_the_caller(server, auth):
 def test_l4_a_token_that_one_clock_says_is_due_is_put_on_no_request(clock, make_auth, ahead):
     auth = make_auth(renew_ahead=0)
     first = header_for(auth, API)
-    setattr(clock, ahead, getattr(clock, ahead) + 3580 - 0.5)
+    setattr(clock, ahead, getattr(clock, ahead) + 3580 - 1.5)
+    clock.advance(1)  # both clocks are looked at once a second
     assert header_for(auth, API) == first
-    setattr(clock, ahead, getattr(clock, ahead) + 0.5)
+    clock.advance(0.5)
     assert header_for(auth, API) not in (None, first)
 
 
-def test_to_prove_without_a_key_changes_nothing(auth):
-    request = requests.Request("GET", API, auth=auth).prepare()
-    before = dict(request.headers)
-    auth.prove(request)
-    assert dict(request.headers) == before
+def test_l4_a_jump_of_the_wall_clock_is_noticed_within_a_second(clock, make_auth):
+    auth = make_auth(renew_ahead=0)
+    first = header_for(auth, API)
+    clock.step(3580)
+    clock.advance(1)
+    assert header_for(auth, API) not in (None, first)
 
 
 def test_a_failure_to_get_a_token_keeps_the_request_from_being_sent(server, auth):
@@ -392,7 +393,6 @@ def test_s1_a_token_does_not_show_when_it_is_made_part_of_something(auth):
     token = auth.get_token()
     assert token.access_token not in repr({"token": token, "more": [token]})
     assert token.access_token not in f"{token}"
-    assert dataclasses.replace(token, scope="a") != token
 
 
 def test_s3_in_a_browser_the_constructor_warns_where_it_is_called(server, monkeypatch):
@@ -423,7 +423,8 @@ def test_the_header_is_set_as_requests_itself_would(server, auth, before):
     assert prepared.copy().headers["authorization"] == expected["Authorization"]
 
 
-def test_other_headers_than_those_of_requests_get_it_too(server, auth):
-    prepared = requests.Request("GET", server.api_url).prepare()
-    prepared.headers = {}
-    assert auth(prepared).headers == auth.authorize().headers
+def test_other_headers_than_those_of_requests_get_it_too(auth):
+    prepared = requests.Request("GET", API, auth=auth).prepare()
+    for _ in range(2):  # with a token at hand, and an origin that is known
+        prepared.headers = {}
+        assert auth(prepared).headers == auth.headers

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from clientcreds_requests.challenges import MAX_LENGTH, parse_challenges
+from clientcreds_requests._responses import MAX_CHALLENGES, parse_challenges
 
 TABLE = {
     "nothing": ("", []),
@@ -88,4 +88,4 @@ def test_r1_reading_takes_time_in_proportion_to_the_length(unit):
 
 
 def test_r1_no_more_is_read_than_an_honest_server_sends():
-    assert len(parse_challenges("a," * 1_000_000)) == MAX_LENGTH / 2
+    assert len(parse_challenges("a," * 1_000_000)) == MAX_CHALLENGES / 2

@@ -20,6 +20,7 @@ from clientcreds_requests import (
     ClientSecretPost,
     TLSClientAuth,
 )
+from clientcreds_requests.testing import Answer
 
 COPIES = {
     "copy": copy.copy,
@@ -169,3 +170,50 @@ def test_l6_nothing_is_ever_written_anywhere(server):
         check=True,
     ).stdout
     assert output.split() == [os.devnull]
+
+
+def test_l5_after_signout_nothing_holds_a_token_of_a_session(server):
+    program = """
+        import gc, hashlib, re, sys
+        from clientcreds_requests import ClientCredentialsSession
+
+        def held():
+            gc.collect()
+            seen, pending, found = {}, gc.get_objects(), set()
+            while pending:
+                thing = pending.pop()
+                if id(thing) not in seen:
+                    seen[id(thing)] = thing
+                    if isinstance(thing, (bytes, bytearray)):
+                        thing = thing.decode("latin-1")
+                    if not isinstance(thing, str):
+                        pending += gc.get_referents(thing)
+                    elif len(thing) >= 43:
+                        found |= {digest(word) for word in re.findall("[A-Za-z0-9_-]{43}", thing)}
+            return found
+
+        def digest(word):
+            return hashlib.sha256(word.encode()).hexdigest()
+
+        api, *client = sys.argv[1:]
+        session = ClientCredentialsSession(*client, base_url=api)
+        issued = set()
+        for _ in range(2):  # the first of them is refused by the second call
+            session.get("data").raise_for_status()
+            issued.add(digest(session.auth.get_token().access_token))
+        sibling = session.auth.replace(scope="b").authorize()
+        issued.add(digest(sibling.access_token))
+        print(len(issued), bool(issued & held()))
+        session.auth.signout()
+        sibling.signout()
+        print(len(issued & held()))
+    """
+    server.api_answer_next(None, Answer(401))
+    where = (server.api_url, server.token_endpoint, server.client_id, server.client_secret)
+    output = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), *where],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert output.split() == ["3", "True", "0"]

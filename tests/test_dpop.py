@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import subprocess
+import sys
+import textwrap
 from io import BytesIO
 
 import pytest
@@ -11,8 +14,8 @@ from dpop_server import DPoPServer, part
 from helpers import elsewhere, together, token_answer
 
 from clientcreds_requests import ClientCredentialsAuth, ClientCredentialsSession, TokenError
+from clientcreds_requests.dpop import MAX_NONCES, Prover
 from clientcreds_requests.jwt import DPoPKey
-from clientcreds_requests.proofs import MAX_NONCES, Prover
 from clientcreds_requests.testing import Answer
 
 
@@ -37,6 +40,9 @@ def session(server, key):
     base = server.api_url
     with ClientCredentialsSession(*client_of(server), dpop=key, base_url=base) as session:
         yield session
+
+
+TOKEN_AND_PROOF = {"Authorization", "DPoP"}
 
 
 def client_of(server):
@@ -230,8 +236,12 @@ def test_only_the_nonces_of_the_latest_origins_are_kept(key):
         assert prover.learn(response)
         assert prover.learn(response)
     assert len(prover._nonces) == MAX_NONCES
-    assert part(prover.proof("GET", f"https://h{MAX_NONCES + 9}/x"), 1)["nonce"] == "n73"
-    assert "nonce" not in part(prover.proof("GET", "https://h0/"), 1)
+    claims = []
+    for number in (MAX_NONCES + 9, 10, 9):
+        headers = {}
+        prover.sign("GET", f"https://h{number}/x", headers)
+        claims.append(part(headers["DPoP"], 1))
+    assert [claim.get("nonce") for claim in claims] == ["n73", "n10", None]
 
 
 # Attempts and replays
@@ -379,33 +389,107 @@ def test_r5_a_redirect_to_another_origin_carries_neither_token_nor_proof(server,
     server.api_answer_next(Answer(302, headers={"Location": elsewhere(server.api_url)}))
     assert session.get("data").status_code == 401
     call = server.api_requests[-1]
-    assert {"Authorization", "DPoP"}.isdisjoint(call.headers)
+    assert TOKEN_AND_PROOF.isdisjoint(call.headers)
 
 
-def test_r5_a_request_made_by_hand_takes_no_proof_to_another_origin_either(server, session):
+def test_r5_a_request_made_by_hand_takes_no_proof_to_another_origin_either(server, session, key):
+    token = session.auth.get_token()
     request = requests.Request("GET", server.api_url).prepare()
-    request.headers["Authorization"] = session.auth.get_token().authorization
-    session.auth.prove(request)
+    request.headers["Authorization"] = token.authorization
+    request.headers["DPoP"] = key.proof("GET", server.api_url, access_token=token.access_token)
     server.api_answer_next(Answer(302, headers={"Location": elsewhere(server.api_url)}))
     assert session.send(request).status_code == 401
     first, second = (call.headers for call in server.api_requests)
-    assert {"Authorization", "DPoP"} <= set(first)
-    assert {"Authorization", "DPoP"}.isdisjoint(second)
+    assert set(first) >= TOKEN_AND_PROOF
+    assert TOKEN_AND_PROOF.isdisjoint(second)
 
 
 @pytest.mark.parametrize("status", [302, 303, 307])
 def test_r5_plain_requests_takes_no_proof_to_another_origin_either(server, auth, status):
     server.api_answer_next(Answer(status, headers={"Location": elsewhere(server.api_url)}))
     assert requests.get(server.api_url, auth=auth).status_code == 401
-    assert {"Authorization", "DPoP"}.isdisjoint(server.api_requests[-1].headers)
+    assert TOKEN_AND_PROOF.isdisjoint(server.api_requests[-1].headers)
 
 
 def test_r5_a_redirect_to_what_is_no_url_takes_no_proof_along(server, auth):
     response = requests.get(server.api_url, auth=auth)
     response.status_code, response.headers["Location"] = 302, "http://[::"
-    (hook,) = response.request.hooks["response"]
+    request = response.request  # from which requests would go on
+    (hook,) = request.hooks["response"]
     assert hook(response) is response
-    assert "DPoP" not in response.request.headers
+    assert "DPoP" not in request.headers
+    assert "DPoP" in response.request.headers  # what was sent
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["requests", "ClientCredentialsSession"])
+def test_r5_a_redirect_after_a_replay_carries_neither_token_nor_proof(server, auth, session, own):
+    refusal = Answer(401, headers={"WWW-Authenticate": 'DPoP error="invalid_token"'})
+    away = Answer(302, headers={"Location": elsewhere(server.api_url)})
+    server.api_answer_next(refusal, away)
+    if own:
+        assert session.get(server.api_url).status_code == 401
+    else:
+        assert requests.get(server.api_url, auth=auth).status_code == 401
+    first, second, third = (set(call.headers) & TOKEN_AND_PROOF for call in server.api_requests)
+    assert (first, second, third) == (TOKEN_AND_PROOF, TOKEN_AND_PROOF, set())
+
+
+def test_a_prepared_request_that_was_redirected_elsewhere_can_be_sent_again(server, auth):
+    server.api_answer_next(Answer(302, headers={"Location": elsewhere(server.api_url)}))
+    prepared = requests.Request("GET", server.api_url, auth=auth).prepare()
+    with requests.Session() as plain:
+        answers = [plain.send(prepared), plain.send(prepared)]
+    assert [answer.status_code for answer in answers] == [401, 200]
+    assert len(server.token_requests) == 1
+
+
+def test_r5_a_request_signed_again_for_another_origin_loses_token_proof_and_hook(server, key):
+    api = server.api_url.removesuffix("/api")
+    auth = ClientCredentialsAuth(*client_of(server), dpop=key, allowed_origins=[api])
+    request = requests.Request("GET", server.api_url, auth=auth).prepare()
+    assert set(request.headers) >= TOKEN_AND_PROOF
+    request.url = elsewhere(server.api_url)
+    auth(request)
+    assert set(request.headers).isdisjoint(TOKEN_AND_PROOF)
+    assert request.hooks == {"response": []}
+
+
+def test_r5_a_session_takes_the_proof_off_a_request_whose_url_was_changed(server, session):
+    request = session.prepare_request(requests.Request("GET", "data"))
+    request.url = elsewhere(server.api_url)
+    assert session.send(request).status_code == 401
+    assert set(server.api_requests[0].headers).isdisjoint(TOKEN_AND_PROOF)
+
+
+def test_r1_the_proof_of_an_auth_goes_when_another_one_signs(server, auth):
+    request = requests.Request("GET", server.api_url, auth=auth).prepare()
+    server.answer_next(Answer(200, token_answer("bearer-token")))
+    ClientCredentialsAuth(*client_of(server))(request)
+    assert request.headers["Authorization"] == "Bearer bearer-token"
+    assert "DPoP" not in request.headers
+    assert len(request.hooks["response"]) == 1
+
+
+def test_r1_of_two_keys_the_last_one_proves(server, auth):
+    request = requests.Request("GET", server.api_url, auth=auth).prepare()
+    other = ClientCredentialsAuth(*client_of(server), dpop=DPoPKey.generate())
+    other(request)
+    server.revoke_all()
+    with requests.Session() as plain:
+        assert plain.send(request).ok
+    assert len(server.token_requests) == 3
+    assert server.api_requests[-1].headers["Authorization"] == f"DPoP {other.access_token}"
+
+
+def test_r4_without_a_new_token_the_401_in_the_context_has_neither_token_nor_proof(server, auth):
+    auth.authorize()
+    server.revoke_all()
+    server.answer_next(Answer(401, {"error": "invalid_client"}))
+    with pytest.raises(TokenError) as caught:
+        requests.get(server.api_url, auth=auth)
+    refused = caught.value.__context__.response
+    assert refused.status_code == 401
+    assert set(refused.request.headers).isdisjoint(TOKEN_AND_PROOF)
 
 
 def test_r5_an_origin_that_is_not_allowed_gets_no_proof(server, key):
@@ -413,7 +497,7 @@ def test_r5_an_origin_that_is_not_allowed_gets_no_proof(server, key):
         *client_of(server), dpop=key, allowed_origins=["https://api.example.com"]
     )
     assert requests.get(server.api_url, auth=auth).status_code == 401
-    assert {"Authorization", "DPoP"}.isdisjoint(server.api_requests[0].headers)
+    assert TOKEN_AND_PROOF.isdisjoint(server.api_requests[0].headers)
 
 
 # Bad input, copies
@@ -446,9 +530,26 @@ def test_a1_a_key_that_fails_is_a_token_error_that_says_so(server, outcome):
     assert server.token_requests == []
 
 
-def test_f4_a_key_that_fails_at_the_api_is_a_token_error_too(server, auth):
-    auth.authorize()
-    auth._prover.key = Broken(OSError("the HSM is gone"))
+class Failing:
+    """A key of the user's own, which stops working."""
+
+    def __init__(self, key):
+        self._key, self.failure = key, None
+
+    @property
+    def thumbprint(self):
+        return self._key.thumbprint
+
+    def proof(self, *args, **options):
+        if self.failure is not None:
+            raise self.failure
+        return self._key.proof(*args, **options)
+
+
+def test_f4_a_key_that_fails_at_the_api_is_a_token_error_too(server, key):
+    failing = Failing(key)
+    auth = ClientCredentialsAuth(*client_of(server), dpop=failing).authorize()
+    failing.failure = OSError("the HSM is gone")
     with pytest.raises(
         TokenError, match=r"no DPoP proof for http.*the dpop key raised OSError"
     ) as caught:
@@ -477,3 +578,41 @@ def test_s2_an_auth_with_a_dpop_key_is_neither_copied_nor_pickled_deeply(server,
     with pytest.raises(TypeError, match="DPoPKey is neither pickled nor copied"):
         copy.deepcopy(auth)
     assert requests.get(server.api_url, auth=copy.copy(auth)).ok  # the same key, another token
+
+
+# What it imports
+
+
+def test_dpop_is_imported_when_it_is_asked_for_and_a_key_of_ones_own_needs_no_extra(server):
+    program = """
+        import sys
+        sys.modules["jwt"] = sys.modules["cryptography"] = None  # they cannot be imported
+        import requests
+        from clientcreds_requests import ClientCredentialsAuth, ClientCredentialsSession
+
+        class Key:
+            thumbprint = "of-a-key"
+
+            def proof(self, method, url, *, access_token=None, nonce=None):
+                return f"{method}.{access_token}.{nonce}"
+
+        endpoint, api = sys.argv[1:]
+        ClientCredentialsSession(endpoint, "id", "secret", base_url=api)
+        ClientCredentialsAuth.from_issuer("https://issuer.example", "id", "secret")
+        print("clientcreds_requests.dpop" in sys.modules)
+        auth = ClientCredentialsAuth(endpoint, "id", "secret", body="form", dpop=Key())
+        print(requests.get(api, auth=auth).status_code)
+        print(*(f"clientcreds_requests.{name}" in sys.modules for name in ("dpop", "_keys")))
+    """
+    challenge = {"WWW-Authenticate": 'DPoP error="use_dpop_nonce"', "DPoP-Nonce": "n"}
+    server.answer_next(Answer(200, token_answer("a-token", token_type="DPoP")))
+    server.api_answer_next(Answer(401, headers=challenge), Answer(200, {}))
+    output = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), server.token_endpoint, server.api_url],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert output.split() == ["False", "200", "True", "False"]
+    sent = [request.headers["DPoP"] for request in (*server.token_requests, *server.api_requests)]
+    assert sent == ["POST.None.None", "GET.a-token.None", "GET.a-token.n"]

@@ -8,8 +8,12 @@ import pickle
 import pytest
 import requests
 
-from clientcreds_requests import ClientCredentialsAuth, ClientCredentialsSession, ClientSecretBasic
-from clientcreds_requests.environment import SecretFile
+from clientcreds_requests import (
+    ClientCredentialsAuth,
+    ClientCredentialsSession,
+    ClientSecretBasic,
+    TokenError,
+)
 
 NAMES = (
     *("TOKEN_ENDPOINT", "ISSUER", "CLIENT_ID", "CLIENT_SECRET", "CLIENT_SECRET_FILE"),
@@ -164,7 +168,7 @@ def test_a_secret_file_that_vanishes_is_a_token_error(setenv, server, secret_fil
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (None, "there is no file"),
+        (None, "not the path of a file"),
         (b"\xff\xfe-s3cr3t", "cannot be read"),
         (b"", "is empty"),
         (b"\n", "is empty"),
@@ -191,13 +195,23 @@ def test_w8_a_pipe_or_a_folder_is_no_secret_file(setenv, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", tmp_path):
         setenv(CLIENT_SECRET="", CLIENT_SECRET_FILE=str(path))
-        with pytest.raises(ValueError, match="there is no file"):
+        with pytest.raises(ValueError, match="CLIENT_SECRET_FILE is not the path of a file"):
             ClientCredentialsAuth.from_env()
 
 
-def test_the_repr_of_a_secret_file_is_its_path(secret_file):
-    secret_file.write_text("s3cr3t")
-    assert repr(SecretFile(str(secret_file))) == f"SecretFile(path={str(secret_file)!r})"
+@pytest.mark.usefixtures("client")
+def test_w8_a_secret_file_may_have_64_kib_and_not_a_byte_more(server, setenv, secret_file):
+    server.client_secret = "x" * 65_536
+    secret_file.write_text(server.client_secret)
+    setenv(CLIENT_SECRET="", CLIENT_SECRET_FILE=str(secret_file))
+    auth = ClientCredentialsAuth.from_env().authorize()
+    auth.signout()
+    secret_file.write_text("x" * 65_537)
+    with pytest.raises(TokenError, match="client_secret callable raised ValueError"):
+        auth.authorize()
+    with pytest.raises(ValueError, match="CLIENT_SECRET_FILE: a file of more than 65536 bytes"):
+        ClientCredentialsAuth.from_env()
+    assert len(server.token_requests) == 1
 
 
 # Bad input
@@ -235,7 +249,7 @@ def test_w8_a_prefix_is_a_string():
 @pytest.mark.parametrize("name", ["token_endpoint", "client_id", "client_secret"])
 @pytest.mark.usefixtures("client")
 def test_w8_what_the_environment_says_is_no_option(name):
-    with pytest.raises(TypeError, match=f"CLIENTCREDS_{name.upper()} says it"):
+    with pytest.raises(TypeError, match=f"CLIENTCREDS_{name.upper()} sets it"):
         ClientCredentialsAuth.from_env(**{name: "https://auth.example.com"})
 
 

@@ -9,29 +9,38 @@ import json
 import logging
 import pickle
 import re
+import sys
 import traceback
-from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import pytest
 import requests
 import trustme
-from helpers import TLSAuthorizationServer, texts_in, token_answer
-from raw_server import endpoint_of, failure_of
+from helpers import (
+    TLSAuthorizationServer,
+    links_of,
+    locals_in,
+    texts_in,
+    together,
+    token_answer,
+)
+from raw_server import Tunnel, endpoint_of, failure_of
 
-import clientcreds_requests
 from clientcreds_requests import (
+    ClientAssertion,
     ClientCredentialsAuth,
+    ClientCredentialsSession,
     ClientSecretBasic,
     ClientSecretPost,
     InsecureTransportError,
     TokenConnectionError,
+    TokenEndpoint,
     TokenError,
+    TokenManager,
     TokenTimeout,
 )
 from clientcreds_requests.testing import HANG, RESET, Answer
 
-PACKAGE = str(Path(clientcreds_requests.__file__).parent)
 SECRET = "s3cr3t: a+b & c=%64"
 TOKEN = "a-token-that-nobody-may-see"
 
@@ -108,30 +117,19 @@ def forms_of(secret):
 FORBIDDEN = [*forms_of(SECRET), TOKEN]
 
 
-def chained(error):
-    """The exception, and the formatted traceback of every other one that it leads to."""
-    pending = [traceback.TracebackException.from_exception(error, capture_locals=True)]
-    while pending:
-        formatted = pending.pop()
-        yield formatted
-        pending += filter(None, (formatted.__cause__, formatted.__context__))
-
-
 def seen_in(error):
-    """Everything that a log, a debugger or an error reporter would show of an exception."""
+    """Everything that a log, a debugger or an error tracker would show of an exception."""
     yield from texts_in(error)
     yield from (repr(error), str(error), pickle.dumps(error).decode("latin-1"))
-    for formatted in chained(error):
-        yield "".join(formatted.format_exception_only())
-        for frame in formatted.stack:
-            if frame.filename.startswith(PACKAGE):
-                yield from (frame.locals or {}).values()
+    for link in links_of(error):
+        yield "".join(traceback.format_exception_only(type(link), link))
+    yield from (text for _, text in locals_in(error))
 
 
-def leaks(texts):
+def leaks(texts, *more):
     texts = list(texts)
     assert texts
-    return [text for text in texts if any(form in text for form in FORBIDDEN)]
+    return [text for text in texts if any(form in text for form in (*FORBIDDEN, *more))]
 
 
 def echo(request):
@@ -183,7 +181,7 @@ def test_s1_no_error_holds_a_secret_or_token(server, make_auth, caplog, answer, 
     server.answer_next(answer)
     error = failure_of(lambda _: auth.get_token())
     assert leaks(seen_in(error)) == []
-    assert leaks(seen_in(auth.manager.last_error(auth._request))) == []
+    assert leaks(seen_in(auth.manager.entry(auth._request).error)) == []
     assert leaks(text for r in caplog.records for text in (r.getMessage(), repr(r.args))) == []
 
 
@@ -246,9 +244,233 @@ def test_f4_the_error_of_a_request_that_could_not_be_made_names_what_raised(make
     assert not error.retryable
 
 
-def test_s1_an_error_of_encoding_is_replaced_for_it_quotes_all_it_was_given(server):
-    error = failure_of(endpoint_of(server, badly_encoded, body="form"))
-    assert repr(error.__cause__) == "ValueError('UnicodeEncodeError while the request was encoded')"
+def decodes_a_vault(*args):
+    json.loads(f"{SECRET}")
+
+
+def quotes_further_down(*args):
+    try:
+        f"{SECRET}\ud800".encode()
+    except ValueError:
+        raise OSError("the vault is sealed") from None
+
+
+@pytest.mark.parametrize(
+    ("failing", "kind"),
+    [
+        (badly_encoded, "UnicodeEncodeError"),
+        (decodes_a_vault, "JSONDecodeError"),
+        (quotes_further_down, "OSError"),
+    ],
+)
+def test_s1_an_error_that_quotes_all_it_was_given_is_replaced(server, failing, kind):
+    error = failure_of(endpoint_of(server, failing, body="form"))
+    assert type(error.__cause__) is ValueError
+    assert str(error.__cause__).startswith(f"{kind}: left out")
+    assert f"raised {kind}" in str(error)
+    assert leaks(seen_in(error)) == []
+
+
+# S1: the frames that an error leads to, which error trackers record with their variables
+
+
+def test_s1_a_search_of_frames_would_find_a_secret():
+    program = compile(
+        "def use(secret): nested = [{'k': secret.encode()}]; 1 / 0", "users.py", "exec"
+    )
+    exec(program, namespace := {})
+    with pytest.raises(ZeroDivisionError) as caught:
+        namespace["use"](SECRET)
+    assert len(leaks(text for _, text in locals_in(caught.value))) >= 2
+
+
+class Store:
+    """Keeps nothing, and the keys."""
+
+    def __init__(self):
+        self.keys = []
+
+    def get_or_fetch(self, key, fetch, rejected):
+        self.keys.append(key)
+        return fetch()
+
+
+class Wrapping(Store):
+    """Raises an error of its own."""
+
+    def get_or_fetch(self, key, fetch, rejected):
+        try:
+            return super().get_or_fetch(key, fetch, rejected)
+        except TokenError as error:
+            raise RuntimeError("the store fails") from error
+
+
+def rotated():
+    """A callable whose secret is another one each time."""
+    secrets = iter([f"{SECRET}{number}" for number in range(100)])
+    return lambda: next(secrets)
+
+
+def sealed_after(calls):
+    """A callable that fails after so many calls."""
+    left = iter(range(calls))
+
+    def secret():
+        found = SECRET
+        if next(left, None) is not None:
+            return found
+        raise OSError("the vault is sealed")
+
+    return secret
+
+
+REJECTED = Answer(401, {"error": "invalid_client"})
+FAILING = {
+    "it rejects the client": (REJECTED, {}),
+    "with JSON and form": (Answer(400), {"body": "auto"}),
+    "a rotated secret": (REJECTED, {"client_secret": rotated}),
+    "a secret that fails": (None, {"client_secret": lambda: sealed_after(0)}),
+    "a secret that fails when asked again": (REJECTED, {"client_secret": lambda: sealed_after(1)}),
+    "an assertion in bytes": (
+        None,
+        {"client_auth": ClientAssertion(lambda _: SECRET.encode(), "https://as.example")},
+    ),
+    "bytes in JSON": (None, {"client_auth": not_json, "body": "json"}),
+    "text that cannot be encoded": (None, {"client_auth": badly_encoded}),
+    "a reset": (RESET, {}),
+    "silence": (HANG, {"timeout": 0.2}),
+    "no time for a retry": (RESET, {"retries": 1, "deadline": 0.01}),
+    "half a body": (ANSWERS["half a token"], {}),
+    "bad gzip": (ANSWERS["a token in bad gzip"], {}),
+    "a token too large": (ANSWERS["a token and 10 MB"], {}),
+    "a token that is none": (ANSWERS["a token with NUL"], {}),
+    "an echo": (echo, {}),
+    "parameters": (echo, {"extra_params": {"key": SECRET}}),
+    "a header": (REJECTED, {"extra_headers": {"X-Key": lambda: SECRET}}),
+}
+
+
+@pytest.mark.parametrize("store", [None, Store, Wrapping])
+@pytest.mark.parametrize(("answer", "options"), FAILING.values(), ids=FAILING)
+def test_s1_no_frame_that_an_error_leads_to_holds_a_secret(
+    server, make_auth, answer, options, store
+):
+    kept = store() if store is not None else None
+    if answer is not None:
+        server.answer_next(*[answer] * 8)
+    if "client_auth" not in options:
+        secret = options.get("client_secret", lambda: SECRET)()
+        options = {**options, "client_secret": secret}
+    with ClientCredentialsSession(
+        *(server.token_endpoint, server.client_id),
+        **{"body": "form", "retries": 0, "store": kept, **options},
+    ) as session:
+        asked = (session.auth.get_token, session.auth.authorize, lambda: session.get(server.url))
+        for ask in asked:
+            error = failure_of(lambda _, ask=ask: ask())
+            keys = [] if kept is None else kept.keys
+            forms = [form for key in keys for form in (key.decode("latin-1"), repr(key))]
+            assert leaks(seen_in(error), *forms) == []
+            inner = list(links_of(error))[1:]
+            assert [link for link in inner if link.__traceback__ is not None] == []
+
+
+def test_s1_no_frame_of_callers_that_waited_or_came_during_a_pause_holds_a_secret(
+    server, make_auth
+):
+    auth = make_auth(client_secret=SECRET, retries=0, store=Store())
+    with server.outage():
+        errors = together(8, lambda: auth.get_token())
+        errors += together(2, lambda: auth.get_token())  # while it is left alone
+    assert all(isinstance(error, TokenError) for error in errors)
+    for error in errors:
+        assert leaks(seen_in(error)) == []
+
+
+def test_s1_no_frame_below_a_fetch_callable_can_be_reached():
+    def fetch(request):
+        secret = SECRET
+        try:
+            raise KeyError(len(secret))
+        except KeyError as error:
+            raise OSError("no token today") from error
+
+    error = failure_of(TokenManager(fetch).get_token)
+    assert leaks(seen_in(error)) == []
+    assert re.search(r"OSError \(test_exceptions\.py:\d+\)", str(error))
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="groups are of Python 3.11")
+def test_s1_no_frame_of_a_group_of_errors_holds_a_secret(make_auth):
+    def secret():
+        found, errors = SECRET, []
+        for work in (int, float):
+            try:
+                work(found[:1])
+            except ValueError as error:
+                errors.append(error)
+        raise ExceptionGroup("no vault answers", errors)  # noqa: F821
+
+    error = failure_of(lambda _: make_auth(client_secret=secret).get_token())
+    assert len(list(links_of(error))) >= 4
+    assert leaks(seen_in(error)) == []
+
+
+def test_s1_no_frame_of_an_error_that_passes_through_a_store_holds_a_secret(server, make_auth):
+    class Watching(Store):
+        def get_or_fetch(self, key, fetch, rejected):
+            try:
+                return fetch()
+            except TokenError as error:
+                found.extend(leaks(text for _, text in locals_in(error)))
+                found.append("seen")
+                raise
+
+    found = []
+    server.answer_next(REJECTED)
+    failure_of(lambda _: make_auth(client_secret=SECRET, store=Watching()).get_token())
+    assert found == ["seen"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ((b"HTTP/1.1 502 no\r\n\r\n",), "502"),
+        ((b"HTTP/1.1 407 no\r\n\r\n",), "407"),
+        ((b"nonsense\r\n\r\n",), "HTTP"),
+        ((b"",), ""),
+    ],
+    ids=["502", "407", "nonsense", "a closed socket"],
+)
+def test_s1_no_frame_of_an_error_of_a_proxy_holds_a_secret(answer, told):
+    with requests.Session() as session, Tunnel(answer) as proxy:
+        session.proxies["https"] = proxy.url
+        endpoint = TokenEndpoint(
+            *("https://127.0.0.1:1/token", "me", ClientSecretPost(SECRET)),
+            **{"session": session, "retries": 0, "timeout": 0.5},
+        )
+        error = failure_of(endpoint)
+    assert told in str(error)
+    assert leaks(seen_in(error)) == []
+
+
+def in_line(error):
+    """The file and the line that an error names."""
+    return re.search(r"\((\w+\.py):(\d+)\)", str(error)).groups()
+
+
+def test_s1_where_a_callable_has_failed_the_message_names_file_and_line(make_auth):
+    def secret():
+        raise OSError("the vault is sealed")
+
+    line = secret.__code__.co_firstlineno + 1
+    error = failure_of(lambda _: make_auth(client_secret=secret).get_token())
+    assert in_line(error) == ("test_exceptions.py", str(line))
+    method = ClientAssertion(lambda _: secret(), "https://as.example")
+    error = failure_of(lambda _: make_auth(client_auth=method).get_token())
+    assert in_line(error)[0] == "test_exceptions.py"
+    auth = make_auth(extra_headers={"X-Key": secret})
+    assert in_line(failure_of(lambda _: auth.get_token()))[0] == "test_exceptions.py"
 
 
 def test_s1_an_id_with_a_colon_in_raw_basic_is_an_error_without_the_secret(server):

@@ -15,10 +15,17 @@ from contextlib import AbstractContextManager, contextmanager
 import pytest
 import requests
 from requests.adapters import HTTPAdapter
+from steps import broken_into
+from test_manager import Fetch
 
-from clientcreds_requests import ClientCredentialsAuth, ClientCredentialsSession
-from clientcreds_requests.forks import drop_connections
-from clientcreds_requests.testing import HANG, RecordedRequest
+from clientcreds_requests import (
+    ClientCredentialsAuth,
+    ClientCredentialsSession,
+    TokenError,
+    TokenManager,
+)
+from clientcreds_requests._fork import drop_connections, reset_in_child
+from clientcreds_requests.testing import HANG, Answer, RecordedRequest
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork"),
@@ -104,6 +111,57 @@ def test_c3_a_child_forked_during_a_fetch_gets_a_token_and_leaves_the_parents_al
     assert len(server.token_requests) == 2
 
 
+def test_c3_a_child_forked_at_any_step_of_another_thread_works(clock):
+    def uses(manager: TokenManager, fetch: Fetch) -> None:
+        """A life of a token: received, refused, replaced, signed out; and a failure."""
+        manager.invalidate(manager.get_token())
+        manager.get_token()
+        clock.advance(3400)
+        manager.get_token(insist=True)
+        manager.clear()
+        fetch.error = TokenError("down")
+        with pytest.raises(TokenError):
+            manager.get_token()
+        fetch.error = None
+
+    def child(manager: TokenManager, fetch: Fetch) -> None:
+        fetch.error = None
+        clock.advance(30)  # the end of any pause
+        for _ in range(3):
+            token = manager.get_token()
+            assert manager.get_token() is token
+            clock.advance(10)  # for which a replacement stays
+            assert manager.invalidate(token)
+        manager.stats()
+        manager.clear()
+        manager.get_token()
+
+    def scenario(step: int) -> bool:
+        fetch, at_step, go_on = Fetch(clock), threading.Event(), threading.Event()
+        manager, reached = TokenManager(fetch, renew_ahead=0), []
+
+        def stop() -> None:
+            at_step.set()
+            go_on.wait(30)
+
+        def work() -> None:
+            reached.append(broken_into(step, stop, lambda: uses(manager, fetch)))
+            at_step.set()
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        assert at_step.wait(30)
+        assert ended_well(fork(lambda: child(manager, fetch)))
+        go_on.set()
+        thread.join(30)
+        return reached == [True]
+
+    step = 0
+    while scenario(step):
+        step += 3  # each takes a process
+    assert step > 200
+
+
 def test_c3_a_child_works_though_a_thread_of_its_parent_held_the_lock(server, auth):
     with held_by_another_thread(auth.manager._lock):
         pid = fork(auth.authorize)
@@ -117,8 +175,8 @@ def test_c3_a_child_keeps_the_token_it_was_born_with(server, auth):
 
 
 def test_c3_a_child_renews_its_own_token_though_the_parent_was_renewing_it(server, make_auth):
-    server.lifetime = 10
-    auth = make_auth(leeway=9, renew_ahead=10)
+    server.lifetime = 12
+    auth = make_auth(leeway=1, renew_ahead=11)
     auth.authorize()
     arrived, gate = threading.Event(), threading.Event()
     server.answer_next(held_at(gate, arrived))
@@ -186,6 +244,21 @@ def test_c3_a_child_works_though_a_thread_held_the_lock_of_the_cookies(server, s
     with held_by_another_thread(session.cookies._cookies_lock):
         pid = fork(lambda: session.get("child").raise_for_status())
         assert ended_well(pid)
+
+
+def test_c3_what_cannot_be_reset_does_not_keep_the_rest_from_being_reset(server, session):
+    class Broken:
+        pass
+
+    def fail(_: Broken) -> None:
+        raise RuntimeError("no way")
+
+    first, last = Broken(), Broken()
+    reset_in_child(first, fail)
+    another = ClientCredentialsAuth(server.token_endpoint, server.client_id, server.client_secret)
+    reset_in_child(last, fail)
+    with held_by_another_thread(another.manager._lock):
+        assert ended_well(fork(another.authorize))
 
 
 def test_c3_a_child_does_not_mind_a_pool_that_was_closed(server, session):
@@ -351,13 +424,68 @@ def test_l2_a_token_can_be_got_while_the_interpreter_exits(server):
     assert run(program, *where).split() == ["True", "True", "True"]
 
 
-def test_l2_a_renewal_in_flight_does_not_keep_the_interpreter_from_exiting(server):
-    program = """
+LATER = """
+        import types
+        later = types.ModuleType("later")  # in which nothing refers to this program
+        exec(
+            "import time as real\\n"
+            "seconds = 0\\n"
+            "def time(): return real.time() + seconds\\n"
+            "def monotonic(): return real.monotonic() + seconds\\n"
+            "from clientcreds_requests import _state, manager, tokens\\n",
+            vars(later),
+        )
+        later._state.time = later.manager.time = later.tokens.time = later
+"""
+"""Makes it later by as many seconds as it is told."""
+
+
+def test_l2_a_token_that_is_due_when_the_interpreter_exits_serves_without_a_renewal(server):
+    program = f"""{LATER}
         import sys
         from clientcreds_requests import ClientCredentialsAuth
         url, client_id, secret = sys.argv[1:]
-        auth = ClientCredentialsAuth(url, client_id, secret, leeway=3599, renew_ahead=3600)
-        auth.authorize()
+        due = ClientCredentialsAuth(url, client_id, secret).authorize()
+        later.seconds = 3400
+        class Last:
+            def __del__(self, due=due):
+                print(due.get_token().access_token == due.access_token, due.authorizing)
+        last = Last()
+    """
+    where = (server.token_endpoint, server.client_id, server.client_secret)
+    assert run(program, *where).split() == ["True", "None"]
+    assert len(server.token_requests) == 1
+
+
+def test_c5_a_program_ends_though_its_last_finalizers_need_a_token_or_meet_a_401(server):
+    program = """
+        import sys, requests
+        from clientcreds_requests import ClientCredentialsAuth
+        url, client_id, secret, api = sys.argv[1:]
+        cold = ClientCredentialsAuth(url, client_id, secret)
+        refused = ClientCredentialsAuth(url, client_id, secret).authorize()
+        class Last:
+            def __del__(self, cold=cold, refused=refused, api=api, get=requests.get, print=print):
+                for call in (cold.get_token, lambda: get(api, auth=refused)):
+                    try:
+                        call()
+                    except Exception:
+                        pass
+                    print("went on")
+        last = Last()
+    """
+    server.api_answer_next(*[Answer(401)] * 5)
+    where = (server.token_endpoint, server.client_id, server.client_secret, server.api_url)
+    assert run(program, *where).splitlines() == ["went on"] * 2
+
+
+def test_l2_a_renewal_in_flight_does_not_keep_the_interpreter_from_exiting(server):
+    program = f"""{LATER}
+        import sys
+        from clientcreds_requests import ClientCredentialsAuth
+        url, client_id, secret = sys.argv[1:]
+        auth = ClientCredentialsAuth(url, client_id, secret).authorize()
+        later.seconds = 3400
         while auth.authorizing is None:
             auth.get_token()
         print(auth.authorized)
@@ -365,6 +493,29 @@ def test_l2_a_renewal_in_flight_does_not_keep_the_interpreter_from_exiting(serve
     server.answer_next(None, HANG)
     where = (server.token_endpoint, server.client_id, server.client_secret)
     assert run(program, *where).split() == ["True"]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="subinterpreters have daemon threads")
+def test_l2_a_token_can_be_got_in_a_subinterpreter_that_allows_no_daemon_threads(server):
+    program = """
+        import sys
+        try:
+            import _interpreters as interpreters
+        except ImportError:
+            import _xxsubinterpreters as interpreters
+        inside = f'''if True:
+            import sys
+            sys.path[:] = {sys.path!r}
+            from clientcreds_requests import ClientCredentialsAuth
+            url, client_id, secret = {sys.argv[1:]!r}
+            print(ClientCredentialsAuth(url, client_id, secret).authorize().authorized)
+        '''
+        made = interpreters.create()
+        failed = interpreters.run_string(made, inside)
+        print(failed)
+    """
+    where = (server.token_endpoint, server.client_id, server.client_secret)
+    assert run(program, *where).split() == ["True", "None"]
 
 
 @needs_gunicorn

@@ -35,8 +35,8 @@ from helpers import texts_in, together, token_answer
 from raw_server import endpoint_of, failure_of
 
 from clientcreds_requests import ClientCredentialsAuth, TokenRequest
+from clientcreds_requests._keys import thumbprint
 from clientcreds_requests.jwt import DPoPKey, PrivateKeyJWT
-from clientcreds_requests.keys import thumbprint
 from clientcreds_requests.testing import Answer
 
 ISSUER = "https://issuer.example/"
@@ -385,23 +385,6 @@ def several(function, *arguments):
     return [function(*arguments) for _ in range(25)]
 
 
-def test_methods_are_equal_when_they_say_the_same():
-    private, jwk = key_of("P-256"), jwk_of(key_of("P-256"))
-    one = PrivateKeyJWT(pem_of(private), ISSUER, headers={"x5c": ["MII"]})
-    same = PrivateKeyJWT(jwk, ISSUER, headers={"x5c": ["MII"]})
-    assert one == same
-    assert hash(one) == hash(same)
-    others = [
-        PrivateKeyJWT(jwk, ISSUER),
-        PrivateKeyJWT(jwk, "https://other.example", headers={"x5c": ["MII"]}),
-        PrivateKeyJWT(jwk, ISSUER, kid="mine", headers={"x5c": ["MII"]}),
-        PrivateKeyJWT(other_key_of("P-256"), ISSUER, headers={"x5c": ["MII"]}),
-        PrivateKeyJWT(lambda: jwk, ISSUER, headers={"x5c": ["MII"]}),
-    ]
-    assert one not in others
-    assert PrivateKeyJWT(dict, ISSUER) == PrivateKeyJWT(dict, ISSUER)
-
-
 # Bad arguments
 
 
@@ -676,7 +659,7 @@ def test_s2_with_a_key_callable_copies_work_and_take_no_key_along(duplicate):
     original = PrivateKeyJWT(key_from_file, ISSUER, kid="mine", headers={"typ": "JWT"})
     assertion_of(original)
     twin = duplicate(original)
-    assert twin == original
+    assert repr(twin) == repr(original)
     header, _ = verified(assertion_of(twin), key_of("P-256").public_key())
     assert header == {"alg": "ES256", "typ": "JWT", "kid": "mine"}
     assert_hidden(jwk_of(key_of("P-256")), pickle.dumps(original))

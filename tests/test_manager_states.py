@@ -13,7 +13,7 @@ from test_manager import settle
 
 from clientcreds_requests import Token, TokenError, TokenManager, TokenRequest
 
-LEEWAY, LIFETIME, LATEST_RENEWAL = 20.0, 3600.0, 300.0
+LEEWAY, LIFETIME, LATEST_RENEWAL, MIN_USE = 20.0, 3600.0, 300.0, 1.0
 
 
 class ManagerStates(RuleBasedStateMachine):
@@ -26,14 +26,18 @@ class ManagerStates(RuleBasedStateMachine):
         self.clock = Clock()
         patch_time(self.patch, self.clock)
         self.manager = TokenManager(self.fetch, leeway=LEEWAY)
+        self.entry = self.manager.entry()  # as an auth holds it
         self.calls = 0
         self.lifetime: float | None = LIFETIME
-        self.down: TokenError | None = None
+        self.down: Exception | None = None
         # The model: the token that should be held, when it expires on each clock, and the rest.
         self.token: Token | None = None
         self.expires = (0.0, 0.0)
+        self.serves_until = (0.0, 0.0)
         self.gone: set[str] = set()
         self.failures = 0
+        self.failed = False
+        self.renewal_rests_until = 0.0
         self.replacement_since: float | None = None
         self.refused = False
 
@@ -44,16 +48,27 @@ class ManagerStates(RuleBasedStateMachine):
     def fetch(self, request: TokenRequest) -> Token:
         self.calls += 1
         if self.down is not None:
-            self.failures += 1
+            self.failed = True
+            if isinstance(self.down, TokenError):
+                self.failures += 1
+            else:
+                self.renewal_rests_until = self.clock.mono + 1.0
             raise self.down
         at = None if self.lifetime is None else self.clock.wall + self.lifetime
         token = Token(f"t{self.calls}", expires_at=at)
         left = float("inf") if self.lifetime is None else self.lifetime
-        self.token, self.failures = token, 0
+        self.token, self.failures, self.failed = token, 0, False
+        self.renewal_rests_until = 0.0
         self.expires = (self.clock.wall + left, self.clock.mono + left)
+        self.serves_until = (self.clock.wall + MIN_USE, self.clock.mono + MIN_USE)
         self.replacement_since = self.clock.mono if self.refused else None
         self.refused = False
         return token
+
+    def is_new(self) -> bool:
+        """Has the token just been received?"""
+        wall, mono = self.serves_until
+        return self.token is not None and self.clock.wall < wall and self.clock.mono < mono
 
     def left(self) -> float:
         if self.token is None:
@@ -63,6 +78,8 @@ class ManagerStates(RuleBasedStateMachine):
     @rule(insist=st.booleans())
     def get(self, insist: bool) -> None:
         held, left, calls, failures = self.token, self.left(), self.calls, self.failures
+        is_new, failed = self.is_new(), self.failed
+        rests = not insist and left > 0 and self.clock.mono < self.renewal_rests_until
         try:
             got: Token | None = self.manager.get_token(insist=insist)
         except TokenError as error:
@@ -74,13 +91,16 @@ class ManagerStates(RuleBasedStateMachine):
         if left > LEEWAY:
             assert got is held
             assert not asked or left <= LATEST_RENEWAL
-        elif self.down is None and (failures < 2 or insist):
+        elif is_new and not insist:
+            assert got is held
+            assert not asked
+        elif self.down is None and (failures < 2 or insist) and not rests:
             assert asked
-            assert got is self.token or (left > 0 and failures and got is held)
+            assert got is self.token or (left > 0 and failed and got is held)
         elif left > 0:
             assert got is held or got is self.token
         elif got is None:
-            assert failures >= 1 or self.down is not None
+            assert failed or self.down is not None
             assert asked or failures >= 2  # at once, or after a pause's worth of failures
         else:
             assert asked
@@ -102,6 +122,10 @@ class ManagerStates(RuleBasedStateMachine):
     @rule(error=st.sampled_from(["invalid_client", "temporarily_unavailable"]))
     def break_the_endpoint(self, error: str) -> None:
         self.down = TokenError("down", error=error)
+
+    @rule()
+    def break_a_callable(self) -> None:
+        self.down = LookupError("no such secret")
 
     @rule()
     def mend_the_endpoint(self) -> None:
@@ -132,7 +156,7 @@ class ManagerStates(RuleBasedStateMachine):
         self.manager.clear()
         if self.token is not None:
             self.gone.add(self.token.access_token)
-        self.token, self.failures, self.refused = None, 0, False
+        self.token, self.failures, self.failed, self.refused = None, 0, False, False
         self.replacement_since = None
 
     @rule()
@@ -142,9 +166,9 @@ class ManagerStates(RuleBasedStateMachine):
     @invariant()
     def what_is_held_is_what_was_got_last(self) -> None:
         if hasattr(self, "manager"):
-            assert self.manager.held() is self.token
-            assert (self.manager.last_error() is None) == (self.failures == 0)
-            assert self.manager.in_flight() is None
+            assert self.entry.token is self.token
+            assert (self.entry.error is not None) == self.failed
+            assert self.entry.fetch is None
 
 
 TestManagerStates = ManagerStates.TestCase

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clientcreds_requests import InsecureTransportError
-from clientcreds_requests.origins import (
+from clientcreds_requests._urls import (
     AllowedOrigins,
     is_secure,
     origin,

@@ -9,7 +9,7 @@ import pytest
 from raw_server import endpoint_of, failure_of
 
 from clientcreds_requests import ClientAssertion
-from clientcreds_requests.redaction import Redactor
+from clientcreds_requests._redaction import Redactor
 from clientcreds_requests.testing import Answer
 
 SECRET = 'ä/b "c" d'

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import copy
+import gc
 import os
 import pickle
 import threading
 import traceback
+import weakref
 from contextlib import ExitStack
 from io import BytesIO
+from urllib.parse import urlsplit
 
 import pytest
 import requests
 from helpers import PATIENCE, Held, elsewhere, texts_in, together, token_answer
-from requests.adapters import BaseAdapter
+from requests.adapters import BaseAdapter, HTTPAdapter
 
 from clientcreds_requests import TokenError
 from clientcreds_requests.testing import Answer
@@ -188,6 +191,89 @@ def test_r1_requests_sent_over_and_over_are_replayed_every_time(server, clock, a
             assert [session.send(request).status_code for request in prepared] == [200] * number
             clock.advance(11)  # replacements are kept for ten seconds
     assert len(server.token_requests) == 4
+
+
+def test_r1_a_request_sent_again_by_the_caller_carries_the_new_token(server, revoked):
+    prepared = requests.Request("GET", server.api_url, auth=revoked).prepare()
+    server.revoke_all()
+    with requests.Session() as session:
+        assert [session.send(prepared).status_code for _ in range(2)] == [200, 200]
+    assert states(server) == ["revoked", "valid", "valid"]
+
+
+# R1: who signs, and what signing changes
+
+
+def test_r1_the_auth_that_signed_last_is_the_one_that_acts(server, auth):
+    other = auth.replace(scope="other")
+    request = requests.Request("GET", server.api_url, auth=auth).prepare()
+    other(request)
+    assert request.headers["Authorization"] == other.headers["Authorization"]
+    server.revoke_all()
+    server.reset_records()
+    with requests.Session() as session:
+        response = session.send(request)
+    assert response.status_code == 200
+    assert [asked.params.get("scope") for asked in server.token_requests] == ["other"]
+    assert response.request.headers["Authorization"] == other.headers["Authorization"]
+    assert len(response.request.hooks["response"]) == 1
+
+
+def test_r1_signing_changes_nothing_that_copies_share(server, auth):
+    def mine(response, **_settings):
+        pass
+
+    template = requests.Request("GET", server.api_url, hooks={"response": mine}).prepare()
+    signed = auth(template.copy())
+    assert template.hooks == {"response": [mine]}
+    assert "Authorization" not in template.headers
+    again = auth(signed.copy())
+    assert [hook is mine for hook in again.hooks["response"]] == [False, True]
+    assert again.hooks is not signed.hooks
+    server.revoke_all()
+    before = dict(again.hooks), again.headers.copy()
+    with requests.Session() as session:
+        assert session.send(signed).ok
+    assert (dict(again.hooks), again.headers) == before
+
+
+def test_r1_signing_leaves_the_hooks_for_other_events_alone(auth):
+    request = requests.Request("GET", "https://api.example.com/", auth=auth).prepare()
+    for _ in range(2):
+        hooks = request.hooks = {"response": [], "pre_send": [print]}  # as forks of requests have
+        auth(request)
+        assert request.hooks["pre_send"] == [print]
+        assert hooks == {"response": [], "pre_send": [print]}
+
+
+def test_r1_a_template_that_is_signed_for_each_call_has_one_hook_however_many_tokens(server, auth):
+    template = requests.Request("GET", server.api_url).prepare()
+    with requests.Session() as session:
+        for _ in range(40):
+            auth.signout()
+            assert session.send(auth(template.copy())).ok
+            auth(template)
+        server.revoke_all()
+        answers = [session.send(auth(template.copy())), session.send(template)]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert len(template.hooks["response"]) == 1
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_r1_the_hook_keeps_nothing_of_a_request(server, auth, refused):
+    def refuse(_request):
+        return REFUSED if refused else None
+
+    server.api_answer_next(refuse)
+    response = requests.post(server.api_url, auth=auth, data=b"body")
+    hook, *_ = response.request.hooks["response"]
+    answers = [*response.history, response]
+    kept = [weakref.ref(one) for answer in answers for one in (answer, answer.request)]
+    assert len(answers) == 1 + refused
+    del response, answers
+    gc.collect()
+    assert [reference() for reference in kept] == [None] * len(kept)
+    assert callable(hook)
 
 
 # R2: the body
@@ -430,6 +516,46 @@ def test_r2_a_401_that_cannot_be_read_is_replayed_all_the_same(server, auth, ans
     assert requests.get(server.api_url, auth=auth).ok
 
 
+def test_r2_a_401_that_has_been_read_already_is_kept_as_it_is(server, revoked):
+    class Reading(HTTPAdapter):
+        def build_response(self, req, resp):
+            response = super().build_response(req, resp)
+            assert response.content
+            return response
+
+    with requests.Session() as session:
+        session.mount("http://", Reading())
+        response = session.get(server.api_url, auth=revoked)
+    assert response.status_code == 200
+    assert response.history[0].json()["error"] == "invalid_token"
+
+
+def test_r2_where_no_thread_can_be_started_a_401_is_drained_all_the_same(
+    server, revoked, monkeypatch
+):
+    def refuse(_timer):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Timer, "start", refuse)
+    response = requests.get(server.api_url, auth=revoked)
+    assert response.status_code == 200
+    assert response.history[0].json()["error"] == "invalid_token"
+
+
+def test_r2_what_was_cut_off_does_not_look_complete(server, auth):
+    released = threading.Event()
+
+    def until_the_connection_closes():
+        yield b"HTTP/1.1 401 Unauthorized\r\nConnection: close\r\n\r\nonly a part"
+        released.wait(PATIENCE)
+
+    server.api_answer_next(until_the_connection_closes())
+    response = requests.get(server.api_url, auth=auth)
+    released.set()
+    assert response.status_code == 200
+    assert response.history[0].content == b""
+
+
 class Handmade(BaseAdapter):
     """An adapter whose answers never saw a network."""
 
@@ -468,6 +594,26 @@ def test_r1_an_answer_of_an_adapter_that_does_not_name_itself_is_returned_as_it_
     with requests.Session() as session:
         session.mount("https://", Nameless())
         assert session.get("https://api.example.com/", auth=auth).content == b"refused"
+
+
+def test_r1_an_answer_of_an_asynchronous_adapter_is_returned_as_it_is(server, auth):
+    class Asynchronous(BaseAdapter):
+        async def send(self, request, **_settings):
+            raise AssertionError("nobody awaits this")
+
+    class Awaiting(HTTPAdapter):
+        def build_response(self, req, resp):
+            response = super().build_response(req, resp)
+            response.connection = Asynchronous()
+            return response
+
+    auth.authorize()
+    server.revoke_all()
+    with requests.Session() as session:
+        session.mount("http://", Awaiting())
+        assert session.get(server.api_url, auth=auth).json()["error"] == "invalid_token"
+        assert session.get(server.api_url, auth=auth).ok  # with another token
+    assert states(server) == ["revoked", "valid"]
 
 
 def test_r1_one_request_sent_by_many_threads_is_replayed_for_each(server, auth):
@@ -544,6 +690,83 @@ def test_r5_no_replay_brings_the_token_to_the_target_of_a_redirect(server, auth,
     arrived = [*server.api_requests, *server.token_requests]
     assert ["Authorization" in request.headers for request in arrived] == [True, False]
     assert auth.authorized
+
+
+@pytest.fixture
+def bound_auth(server, make_auth):
+    """An auth whose token may go to the API alone, and its token is there."""
+    return make_auth(allowed_origins=[server.api_url.removesuffix("/api")]).authorize()
+
+
+def test_r5_a_request_signed_again_for_another_origin_loses_token_and_hook(server, bound_auth):
+    def mine(response, **_settings):
+        pass
+
+    request = requests.Request("GET", server.api_url, hooks={"response": mine}).prepare()
+    bound_auth(request)
+    request.url = elsewhere(server.api_url)
+    bound_auth(request)
+    assert "Authorization" not in request.headers
+    assert request.hooks == {"response": [mine]}
+    with requests.Session() as session:
+        assert session.send(request).status_code == 401
+    assert states(server) == ["none"]
+    assert len(server.token_requests) == 1
+
+
+def test_r5_signed_again_it_loses_the_token_of_another_auth_too(server, auth, bound_auth):
+    request = requests.Request("GET", elsewhere(server.api_url), auth=auth).prepare()
+    assert request.headers["Authorization"] == auth.headers["Authorization"]
+    bound_auth(request)
+    assert "Authorization" not in request.headers
+    assert request.hooks == {"response": []}
+
+
+def test_r5_an_authorization_of_the_caller_is_left_on_a_request_to_another_origin(
+    server, bound_auth
+):
+    request = requests.Request("GET", elsewhere(server.api_url)).prepare()
+    for mine in ("Basic of-the-caller", "Bearer of-the-caller", b"Bearer of-the-caller"):
+        request.headers["Authorization"] = mine
+        bound_auth(request)
+        assert request.headers["Authorization"] == mine
+
+
+def test_r5_a_replayed_request_whose_url_was_changed_gets_no_new_token(server, bound_auth):
+    signed = requests.Request("GET", server.api_url, auth=bound_auth).prepare()
+    copied = signed.copy()
+    copied.url = elsewhere(server.api_url)
+    server.api_answer_next(REFUSED)
+    with requests.Session() as session:
+        assert session.send(copied).status_code == 401
+    assert len(server.api_requests) == len(server.token_requests) == 1
+    assert bound_auth.authorized
+
+
+class DefaultPorts(HTTPAdapter):
+    """Connects to one port in the place of 80 and 443, which only root can open."""
+
+    def __init__(self, port):
+        super().__init__()
+        self._port = port
+
+    def get_connection_with_tls_context(self, request, verify, proxies=None, cert=None):
+        return self.poolmanager.connection_from_host("127.0.0.1", self._port, scheme="http")
+
+
+@pytest.mark.parametrize("first", ["redirect", "refusal"])
+def test_r5_no_token_follows_from_http_to_https_of_the_same_host(server, auth, first):
+    auth.authorize()
+    redirect = Answer(302, headers={"Location": "https://127.0.0.1/there"})
+    server.api_answer_next(*[REFUSED] * (first == "refusal"), redirect)
+    with requests.Session() as session:
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, DefaultPorts(urlsplit(server.api_url).port))
+        response = session.get("http://127.0.0.1/api", auth=auth)
+    assert (response.url, response.status_code) == ("https://127.0.0.1/there", 401)
+    assert states(server)[-1] == "none"
+    redirected = response.history[-1].request
+    assert redirected.headers["Authorization"] == auth.headers["Authorization"]
 
 
 # Hooks of the user

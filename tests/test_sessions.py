@@ -7,8 +7,10 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
+import requests_mock
 from helpers import elsewhere, token_answer
 from requests.adapters import HTTPAdapter
+from requests_ratelimiter import LimiterMixin
 
 from clientcreds_requests import (
     ClientCredentialsAuth,
@@ -16,7 +18,7 @@ from clientcreds_requests import (
     InsecureTransportError,
     TokenError,
 )
-from clientcreds_requests.options import AuthOptions
+from clientcreds_requests._types import AuthOptions
 from clientcreds_requests.testing import RESET, Answer
 
 TOKEN_ENDPOINT = "https://auth.example.com/token"
@@ -239,6 +241,157 @@ def test_r6_a_redirect_of_a_request_without_the_token_is_as_in_requests(
     assert authorizations(server) == ["", "", "", "Basic"]
 
 
+# R1, R5: redirects, and requests that were signed before they were sent
+
+REDIRECT = Answer(302, headers={"Location": "/api/there"})
+REFUSED = Answer(401, "no", INVALID_TOKEN)
+
+
+@pytest.mark.parametrize(
+    ("answers", "statuses"),
+    [
+        ([REDIRECT, REFUSED], [302, 401]),
+        ([REFUSED, REDIRECT], [401, 302]),
+        ([REDIRECT, REFUSED, REDIRECT], [302, 401, 302]),
+        ([REDIRECT, REDIRECT, REFUSED], [302, 302, 401]),
+        ([REFUSED, REDIRECT, REDIRECT], [401, 302, 302]),
+    ],
+    ids=lambda value: "-".join(map(str, value)) if isinstance(value[0], int) else "",
+)
+def test_r1_refusals_are_in_the_history_beside_redirects_in_order(
+    server, session, answers, statuses
+):
+    server.api_answer_next(*answers)
+    response = session.get(server.api_url)
+    assert response.status_code == 200
+    assert [earlier.status_code for earlier in response.history] == statuses
+    assert [call.status for call in server.api_requests] == [*statuses, 200]
+    sent = [answer.request.headers["Authorization"] for answer in (*response.history, response)]
+    assert sent == [call.headers["Authorization"] for call in server.api_requests]
+
+
+def test_r1_without_following_redirects_a_refusal_is_in_the_history_too(server, session):
+    server.api_answer_next(REFUSED, REDIRECT)
+    response = session.get(server.api_url, allow_redirects=False)
+    assert response.status_code == 302
+    assert [earlier.status_code for earlier in response.history] == [401]
+    following = response.next
+    assert following.url == f"{server.api_url}/there"
+    assert following.headers["Authorization"] == session.auth.headers["Authorization"]
+    assert session.send(following).ok
+
+
+def test_r1_the_next_request_of_a_redirect_is_replayed_too(server, session):
+    server.api_answer_next(REDIRECT, REFUSED)
+    response = session.get(server.api_url, allow_redirects=False)
+    assert response.history == []
+    response = session.send(response.next)
+    assert response.status_code == 200
+    assert [earlier.status_code for earlier in response.history] == [401]
+
+
+def test_r1_a_hook_of_the_user_sees_redirects_and_no_refusals(server, session):
+    seen = []
+    session.hooks["response"] = [lambda response, **_: seen.append(response.status_code)]
+    server.api_answer_next(REFUSED, REDIRECT)
+    assert session.get(server.api_url).ok
+    assert seen == [302, 200]
+
+
+def test_r1_refusals_do_not_count_as_redirects(server, session):
+    session.max_redirects = 2
+    server.api_answer_next(REFUSED, REDIRECT, REDIRECT)
+    assert session.get(server.api_url).ok
+
+
+def test_r5_a_signed_request_whose_url_was_changed_is_sent_without_the_token(server, make_session):
+    session = make_session(base_url=server.api_url)
+    request = session.prepare_request(requests.Request("GET", "data")).copy()
+    request.url = elsewhere(server.api_url)
+    server.api_answer_next(REFUSED)
+    assert session.send(request).status_code == 401
+    assert authorizations(server) == [""]
+    assert request.hooks == {"response": []}
+    assert len(server.token_requests) == 1
+
+
+def test_r5_a_request_that_another_auth_has_signed_goes_where_that_one_allows(
+    server, session, make_session
+):
+    other = make_session(base_url=server.api_url).auth
+    request = session.prepare_request(requests.Request("GET", server.api_url, auth=other))
+    assert session.send(request).ok
+    request.url = elsewhere(server.api_url)
+    assert session.send(request).status_code == 401
+    assert authorizations(server) == ["Bearer", ""]
+
+
+def test_a_session_whose_auth_was_taken_away_goes_on_with_signed_requests(server, session):
+    request = session.prepare_request(requests.Request("GET", server.api_url))
+    session.auth = None
+    server.api_answer_next(REDIRECT, REFUSED, REDIRECT)
+    assert session.send(request).ok
+    assert authorizations(server) == ["Bearer"] * 4
+    server.api_answer_next(REDIRECT)
+    assert session.get(server.api_url).status_code == 401
+    assert authorizations(server)[4:] == ["", ""]
+
+
+def test_r1_a_stubbed_refusal_is_replayed_by_the_session(make_session, server):
+    session = make_session()
+    with requests_mock.Mocker() as mock:
+        answers = [{"json": token_answer(token)} for token in ("first", "second")]
+        mock.post(server.token_endpoint, answers)
+        away = {"status_code": 302, "headers": {"Location": "https://api.example.com/there"}}
+        mock.get("https://api.example.com/", [away])
+        mock.get("https://api.example.com/there", [{"status_code": 401}, {"text": "there"}])
+        response = session.get("https://api.example.com/")
+    assert (response.text, [a.status_code for a in response.history]) == ("there", [302, 401])
+
+
+# W7: no token in the clear, by a proxy either
+
+PROXY = "http://proxy.example.com:3128"
+
+
+@pytest.mark.parametrize("said", ["session", "call", "environment"])
+def test_w7_a_proxy_on_another_machine_gets_no_token_for_loopback(
+    server, session, monkeypatch, said
+):
+    session.auth.authorize()
+    if said == "environment":
+        monkeypatch.setenv("HTTP_PROXY", PROXY)
+    elif said == "session":
+        session.proxies = {"http": PROXY}
+    options = {"proxies": {"http": PROXY}} if said == "call" else {}
+    with pytest.raises(InsecureTransportError, match="its proxy is on another machine"):
+        session.get(f"{server.api_url}?key=hidden", **options)
+    prepared = session.prepare_request(requests.Request("GET", server.api_url))
+    with pytest.raises(InsecureTransportError) as caught:
+        session.send(prepared, **options)
+    assert "hidden" not in str(caught.value)
+    assert server.api_requests == []
+
+
+def test_w7_a_proxy_on_this_machine_or_for_other_urls_is_no_obstacle(server, session, monkeypatch):
+    session.auth.authorize()
+    session.proxies = {"https": PROXY, "http": urlsplit(server.api_url).netloc}
+    assert session.get(server.api_url).ok
+    assert server.api_requests[0].path == server.api_url  # as proxies are asked
+    monkeypatch.setenv("HTTP_PROXY", PROXY)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    session.proxies = {}
+    assert session.get(server.api_url).ok
+
+
+def test_w7_allow_http_lets_a_proxy_have_the_token(server, make_session):
+    session = make_session(allow_http=True)
+    session.auth.authorize()
+    proxy = server.api_url.replace("127.0.0.1", "0.0.0.0")  # not a loopback address by name
+    assert session.get("http://127.0.0.1/data", proxies={"http": proxy}).ok
+    assert authorizations(server) == ["Bearer"]
+
+
 # W5: what token requests take of the session
 
 
@@ -378,15 +531,48 @@ def test_a_session_without_any_adapter_for_the_endpoint_says_so(server, make_ses
 # What it is
 
 
-def test_the_session_takes_the_keyword_arguments_of_the_auth_but_for_session():
-    parameters = inspect.signature(ClientCredentialsAuth).parameters.values()
-    keywords = {p.name: p.annotation for p in parameters if p.kind is p.KEYWORD_ONLY}
-    del keywords["session"]
+def test_the_session_has_every_parameter_of_the_auth_by_name_but_for_session():
+    # Mixins, such as those of requests-cache and requests-ratelimiter, pass on nothing else.
+    expected = dict(inspect.signature(ClientCredentialsAuth).parameters)
+    parameters = dict(inspect.signature(ClientCredentialsSession).parameters)
+    del expected["session"]
+    base_url = parameters.pop("base_url")
+    assert (base_url.kind, base_url.default) == (base_url.KEYWORD_ONLY, None)
+    assert parameters == expected
     options = {
         name: annotation.__forward_arg__ for name, annotation in AuthOptions.__annotations__.items()
     }
+    keywords = {p.name: p.annotation for p in expected.values() if p.kind is p.KEYWORD_ONLY}
     assert options == keywords
     assert AuthOptions.__required_keys__ == frozenset()
+
+
+class Limited(LimiterMixin, ClientCredentialsSession):
+    """A session whose requests are limited in rate."""
+
+
+def test_a_mixin_that_passes_on_named_parameters_alone_drops_none(server):
+    with Limited(
+        per_second=1000,
+        **{"token_endpoint": server.token_endpoint, "client_id": server.client_id},
+        client_secret=server.client_secret,
+        base_url=f"{server.api_url}/v1",
+        scope="a b",
+        client_auth="client_secret_basic",
+        body="form",
+        leeway=1.0,
+        renew_ahead=2.0,
+        deadline=3.0,
+    ) as session:
+        assert session.get("data").ok
+        session.get(elsewhere(server.api_url))
+    assert authorizations(server) == ["Bearer", ""]
+    (asked,) = server.token_requests
+    assert asked.params["scope"] == "a b"
+    assert asked.headers["Authorization"].startswith("Basic ")
+    assert asked.headers.get_content_type() == "application/x-www-form-urlencoded"
+    manager = session.auth.manager
+    assert (manager.leeway, manager.renew_ahead, manager.deadline) == (1, 2, 3)
 
 
 def test_the_options_reach_the_auth(server, make_session):

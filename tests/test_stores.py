@@ -7,11 +7,16 @@ import threading
 import pytest
 import requests
 import trustme
-from helpers import PATIENCE
+from helpers import PATIENCE, Crowd
 
-from clientcreds_requests import ClientCredentialsAuth, TLSClientAuth, TokenError, TokenTimeout
+from clientcreds_requests import (
+    ClientCredentialsAuth,
+    TLSClientAuth,
+    Token,
+    TokenError,
+    TokenTimeout,
+)
 from clientcreds_requests.jwt import DPoPKey
-from clientcreds_requests.tokens import TokenRequest
 
 
 class Shelf:
@@ -92,21 +97,26 @@ def test_l5_after_signing_out_nothing_is_rejected(server, make_auth, shelf):
     assert len(server.token_requests) == 1
 
 
-def test_what_came_too_late_for_its_caller_is_not_rejected(server, make_auth):
-    release = threading.Event()
+def test_c2_a_store_that_hangs_holds_nobody_else_up_beyond_the_deadline(server, make_auth):
+    entered, release = threading.Event(), threading.Event()
 
-    class Late(Shelf):
+    class Hanging(Shelf):
         def get_or_fetch(self, key, fetch, rejected):
             token = super().get_or_fetch(key, fetch, rejected)
-            release.wait(PATIENCE)
+            if len(self.asked) == 1:
+                entered.set()
+                release.wait(PATIENCE)
             return token
 
-    store = Late()
-    auth = make_auth(store=store, deadline=1.0)
+    store = Hanging()
+    auth = make_auth(store=store, deadline=0.5)
+    slow = Crowd(1, auth.get_token)
+    assert entered.wait(PATIENCE)
     with pytest.raises(TokenTimeout):
         auth.get_token()
+    assert auth.get_token() is store.tokens[store.asked[0][0]]  # asked by itself
     release.set()
-    assert auth.authorize().authorized
+    assert slow.join() == [auth.get_token()]
     assert [rejected for _, rejected in store.asked] == [None, None]
     assert len(server.token_requests) == 1
 
@@ -139,31 +149,55 @@ def test_a_failed_token_request_is_the_callers_error(server, make_auth, shelf):
     assert caught.value.error == "invalid_client"
 
 
-def test_the_key_depends_on_all_that_makes_a_token_the_clients_own(server, make_auth):
+class Full:
+    """A store that has a token for everybody, and keeps the keys that it was asked for."""
+
+    def __init__(self):
+        self.keys = []
+
+    def get_or_fetch(self, key, fetch, rejected):
+        self.keys.append(key)
+        return Token("stored-token")
+
+
+@pytest.fixture
+def key_for(make_auth):
+    """The key under which a store is asked for the token of an auth with these arguments."""
+
+    def key_for(**options):
+        store = Full()
+        make_auth(store=store, **options).authorize()
+        return store.keys[0]
+
+    return key_for
+
+
+def test_the_key_depends_on_all_that_makes_a_token_the_clients_own(server, key_for):
     keys = [
-        make_auth(**options).endpoint.store_key(request)
-        for options, request in (
-            ({}, TokenRequest()),
-            ({}, TokenRequest("a")),
-            ({}, TokenRequest(audience="a")),
-            ({}, TokenRequest(resources=["https://a"])),
-            ({"client_secret": "another secret"}, TokenRequest()),
-            ({"client_auth": TLSClientAuth()}, TokenRequest()),
+        key_for(**options)
+        for options in (
+            {},
+            {"scope": "a"},
+            {"audience": "a"},
+            {"resources": ["https://a"]},
+            {"extra_params": {"tenant": "a"}},
+            {"client_secret": "another secret"},
+            {"client_auth": TLSClientAuth()},
         )
     ]
-    keys.append(
-        ClientCredentialsAuth(
-            f"{server.token_endpoint}?tenant=1", server.client_id, server.client_secret
-        ).endpoint.store_key(TokenRequest())
-    )
+    for endpoint, client_id in (("?tenant=1", server.client_id), ("", "another-client")):
+        store = Full()
+        url = server.token_endpoint + endpoint
+        ClientCredentialsAuth(url, client_id, server.client_secret, store=store).authorize()
+        keys += store.keys
     assert len(set(keys)) == len(keys)
     assert {len(key) for key in keys} == {32}
-    assert keys[0] == make_auth().endpoint.store_key(TokenRequest())
+    assert keys[0] == key_for()
 
 
-def test_the_key_depends_on_further_header_fields(make_auth):
+def test_the_key_depends_on_further_header_fields(key_for):
     keys = [
-        make_auth(extra_headers=headers).endpoint.store_key(TokenRequest())
+        key_for(extra_headers=headers)
         for headers in (
             None,
             {"X-Tenant": "alpha"},
@@ -172,14 +206,10 @@ def test_the_key_depends_on_further_header_fields(make_auth):
         )
     ]
     assert len(set(keys)) == len(keys)
-    again = make_auth(extra_headers={"x-tenant": "alpha"})
-    assert again.endpoint.store_key(TokenRequest()) == keys[1]
+    assert key_for(extra_headers={"x-tenant": "alpha"}) == keys[1]
 
 
-def test_the_key_depends_on_what_the_tokens_are_bound_to(make_auth, tmp_path):
-    def key(**options):
-        return make_auth(**options).endpoint.store_key(TokenRequest())
-
+def test_the_key_depends_on_what_the_tokens_are_bound_to(key_for, tmp_path):
     authority = trustme.CA()
     pems = [tmp_path / "a.pem", tmp_path / "b.pem"]
     for pem in pems:
@@ -188,16 +218,16 @@ def test_the_key_depends_on_what_the_tokens_are_bound_to(make_auth, tmp_path):
     session.cert = (str(pems[0]), "the-key-is-not-read.pem")
     dpop = DPoPKey.generate()
     keys = [
-        key(),
-        key(dpop=dpop),
-        key(dpop=DPoPKey.generate()),
-        key(client_auth=TLSClientAuth()),
-        *(key(client_auth=TLSClientAuth(str(pem))) for pem in pems),
-        key(session=session),
+        key_for(),
+        key_for(dpop=dpop),
+        key_for(dpop=DPoPKey.generate()),
+        key_for(client_auth=TLSClientAuth()),
+        *(key_for(client_auth=TLSClientAuth(str(pem))) for pem in pems),
+        key_for(session=session),
     ]
     assert len(set(keys)) == len(keys)
-    assert key(dpop=dpop) == keys[1]
-    assert key(client_auth=TLSClientAuth(), session=session) == keys[4]
+    assert key_for(dpop=dpop) == keys[1]
+    assert key_for(client_auth=TLSClientAuth(), session=session) == keys[4]
 
 
 def test_a_certificate_that_has_vanished_is_a_token_error_before_the_store_is_asked(
@@ -219,7 +249,9 @@ def test_a_secret_that_cannot_be_read_is_a_token_error_before_the_store_is_asked
     assert shelf.asked == []
 
 
-def test_a_token_got_with_a_rotated_secret_is_stored_under_the_new_one(server, make_auth, shelf):
+def test_w4_a_token_got_with_a_rotated_secret_is_stored_under_the_new_one(
+    server, make_auth, shelf, key_for
+):
     secrets = ["rotated out", server.client_secret]
     auth = make_auth(store=shelf, client_secret=lambda: secrets[0])
 
@@ -229,12 +261,12 @@ def test_a_token_got_with_a_rotated_secret_is_stored_under_the_new_one(server, m
     server.answer_next(rotate)
     token = auth.get_token()
     old, new = (key for key, _ in shelf.asked)
-    assert old != new == auth.endpoint.store_key(TokenRequest())
+    assert (old, new) == (key_for(client_secret="rotated out"), key_for())
     assert shelf.tokens == {new: token}
     assert len(server.token_requests) == 2
 
 
-def test_the_token_request_is_made_with_the_secret_of_its_key(server, make_auth):
+def test_the_token_request_is_made_with_the_secret_of_its_key(server, make_auth, key_for):
     secrets = [server.client_secret]
     seen = []
 
@@ -245,30 +277,28 @@ def test_the_token_request_is_made_with_the_secret_of_its_key(server, make_auth)
             return fetch()
 
     auth = make_auth(store=Rotates(), client_secret=lambda: secrets[0])
-    key = auth.endpoint.store_key(TokenRequest())
     assert auth.get_token()
-    assert seen == [key]
+    assert seen == [key_for()]
 
 
-def test_a_refusal_that_another_process_heard_is_over_once_the_secret_has_changed(
+def test_w4_a_failure_that_another_process_saw_is_over_once_the_secret_has_changed(
     server, make_auth
 ):
     secrets = ["rotated out"]
 
     class Hearsay(Shelf):
         def get_or_fetch(self, key, fetch, rejected):
-            if key == old:
-                raise TokenError("refused", error="invalid_client")
+            if secrets == ["rotated out"]:
+                raise TokenError("rejected", error="invalid_client")
             return super().get_or_fetch(key, fetch, rejected)
 
     auth = make_auth(store=Hearsay(), client_secret=lambda: secrets[0])
-    old = auth.endpoint.store_key(TokenRequest())
     for _ in range(3):  # until the endpoint is left alone
         with pytest.raises(TokenError):
             auth.get_token()
     assert len(server.token_requests) == 0
     secrets[0] = server.client_secret
-    assert auth.get_token()
+    assert auth.authorize().authorized
     assert len(server.token_requests) == 1
 
 

@@ -5,21 +5,24 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import sys
 from contextlib import ExitStack
 
 import pytest
 import requests
 import trustme
 from helpers import TLSAuthorizationServer, until
-from raw_server import endpoint_of, failure_of
+from raw_server import Tunnel, endpoint_of, failure_of
 from requests.adapters import HTTPAdapter
 
 from clientcreds_requests import (
     ClientAssertion,
+    ClientCredentialsAuth,
     ClientCredentialsSession,
     ClientSecretBasic,
     ClientSecretJWT,
     ClientSecretPost,
+    InsecureTransportError,
     TLSClientAuth,
     TokenEndpoint,
     TokenError,
@@ -262,18 +265,6 @@ def test_w4_rotation_is_tried_once_and_only_for_invalid_client(server):
     assert len(server.token_requests) == 3
 
 
-def test_w4_the_endpoint_knows_whether_the_refused_secret_has_changed(server):
-    vault = ["wrong-one"]
-    endpoint = endpoint_of(server, ClientSecretPost(lambda: vault[0]))
-    assert not endpoint.credentials_changed()
-    failure_of(endpoint)
-    assert not endpoint.credentials_changed()
-    vault[0] = server.client_secret
-    assert endpoint.credentials_changed()
-    vault.clear()
-    assert not endpoint.credentials_changed()
-
-
 def test_w4_a_callable_that_raises_is_a_token_error_with_its_cause(server):
     cause = OSError("the vault is sealed")
 
@@ -359,7 +350,7 @@ def test_w5_the_adapter_of_the_session_does_apply(server, session):
 
 @pytest.fixture(scope="module")
 def authority():
-    return trustme.CA()
+    return trustme.CA(key_type=trustme.KeyType.ECDSA)
 
 
 @pytest.fixture
@@ -480,6 +471,92 @@ def test_w7_the_query_of_the_url_is_kept_on_the_wire_and_out_of_errors(server):
     assert server.token_requests[0].query == "tenant=1&key=abc%20def"
     assert "tenant" not in str(error)
     assert "tenant" not in error.request.url + error.response.url + error.response.request.url
+
+
+@pytest.fixture
+def far_proxy():
+    """A proxy that is not known to be on this machine."""
+    with LocalAuthorizationServer() as proxy:
+        proxy.answer_next(Answer(200, {"access_token": "through-the-proxy"}))
+        yield proxy, proxy.url.replace("127.0.0.1", "0.0.0.0")
+
+
+def in_environment(monkeypatch, session, name, url):
+    monkeypatch.setenv(name, url)
+    monkeypatch.setenv(name.lower(), url)
+
+
+def in_session(monkeypatch, session, name, url):
+    session.proxies[name.removesuffix("_PROXY").lower()] = url
+
+
+@pytest.mark.parametrize("set_proxy", [in_environment, in_session])
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "ALL_PROXY"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_w7_loopback_through_a_proxy_on_another_machine_is_not_loopback(
+    server, session, monkeypatch, far_proxy, set_proxy, name, host
+):
+    proxy, proxy_url = far_proxy
+    set_proxy(monkeypatch, session, name, proxy_url)
+    url = server.token_endpoint.replace("127.0.0.1", host)
+    auth = ClientCredentialsAuth(url, server.client_id, server.client_secret, session=session)
+    for _ in range(3):  # the endpoint is not left alone: it has not failed
+        with pytest.raises(InsecureTransportError, match="proxy") as caught:
+            auth.get_token()
+        assert isinstance(caught.value, TokenError)
+        assert not caught.value.retryable
+    assert proxy.token_requests == server.token_requests == []
+    assert proxy._authorization_server._connections == {}
+    monkeypatch.setenv("no_proxy", host)
+    session.proxies.clear()
+    assert auth.get_token().access_token
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://proxy.invalid:3128",
+        "http://user:pass-word@proxy.invalid",
+        "proxy.invalid:3128",
+        "https://proxy.invalid",
+        "socks5h://proxy.invalid:1080",
+        "http://127.0.0.1.proxy.invalid:3128",
+        "http://127.0.0.1@proxy.invalid:3128",
+        "http://[",
+    ],
+)
+def test_w7_no_proxy_elsewhere_is_taken_for_one_on_this_machine(server, session, url):
+    session.proxies["http"] = url
+    error = failure_of(endpoint_of(server, session=session))
+    assert isinstance(error, InsecureTransportError)
+    assert "pass-word" not in str(error)
+
+
+def test_w7_the_metadata_of_an_issuer_is_not_asked_for_through_such_a_proxy_either(
+    server, session, far_proxy
+):
+    session.proxies["http"] = far_proxy[1]
+    client = (server.client_id, server.client_secret)
+    auth = ClientCredentialsAuth.from_issuer(server.issuer, *client, session=session)
+    with pytest.raises(InsecureTransportError):
+        auth.get_token()
+    assert far_proxy[0]._authorization_server._connections == {}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="0.0.0.0 is no address to connect to")
+def test_w7_with_allow_http_any_proxy_is_used(server, session, far_proxy):
+    session.proxies["http"] = far_proxy[1]
+    token = endpoint_of(server, session=session, allow_http=True)(PLAIN)
+    assert token.access_token == "through-the-proxy"
+    assert server.token_requests == []
+
+
+def test_w7_https_goes_through_any_proxy(authority, ca_file, session):
+    session.verify = ca_file
+    with TLSAuthorizationServer(authority) as tls, Tunnel() as proxy:
+        session.proxies["https"] = proxy.url.replace("127.0.0.1", "0.0.0.0")
+        assert endpoint_of(tls, session=session)(PLAIN).access_token
+        assert proxy.asked_for == [tls.url.removeprefix("https://")]
 
 
 def test_s1_the_repr_of_an_endpoint_shows_url_and_client_alone():

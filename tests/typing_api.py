@@ -39,7 +39,6 @@ from clientcreds_requests import (
 from clientcreds_requests.jwt import DPoPKey, PrivateKeyJWT
 from clientcreds_requests.pytest_plugin import authorization_server, client_credentials
 from clientcreds_requests.redis import RedisTokenStore
-from clientcreds_requests.stats import TokenStats
 from clientcreds_requests.testing import (
     HANG,
     RESET,
@@ -49,6 +48,7 @@ from clientcreds_requests.testing import (
     LocalAuthorizationServer,
     RecordedRequest,
 )
+from clientcreds_requests.tokens import TokenStats
 
 URL = "https://auth.example.com/token"
 ISSUER = "https://auth.example.com"
@@ -70,7 +70,6 @@ assert_type(token.extra, Mapping[str, Any])
 assert_type(token.authorization, str)
 assert_type(token.fingerprint, str)
 assert_type(token.seconds_left(), float)
-token.access_token = "u"  # type: ignore[misc]
 
 asked = TokenRequest("a b", resources=["https://api"], audience="x", extra_params={"y": "z"})
 TokenRequest(["a", "b"], asked.resources, asked.audience, asked.extra_params)
@@ -182,7 +181,6 @@ assert_type(auth.error_description, str | None)
 assert_type(auth.error_uri, str | None)
 assert_type(auth.manager, TokenManager)
 assert_type(auth.endpoint, TokenEndpoint)
-assert_type(auth.prove(requests.PreparedRequest()), None)
 requests.get("https://api", auth=auth)
 ClientCredentialsAuth(URL, "id", client_auth=sign_in, retries=0, timeout=2, renew_ahead=None)
 
@@ -321,14 +319,13 @@ assert_type(endpoint.client_id, str)
 assert_type(endpoint.retries, int | Retry)
 
 manager = TokenManager(endpoint, leeway=1, renew_ahead=None, deadline=2)
-TokenManager(lambda _: token, credentials_changed=lambda: False)
+TokenManager(lambda _: token)
 assert_type(manager.get_token(), Token)
 assert_type(manager.get_token(asked), Token)
 assert_type(manager.invalidate(token), bool)
 assert_type(manager.invalidate(token, asked), bool)
 assert_type(manager.clear(), None)
 assert_type(manager.stats(), TokenStats)
-assert_type(manager.stats(asked), TokenStats)
 assert_type(manager.stats().obtained, int)
 assert_type(manager.stats().seconds_left, float | None)
 assert_type(manager.clear(asked), None)

@@ -64,6 +64,9 @@ def measure(kinds: Sequence[type[Contender]], size: Size) -> Table:
             }
         )
     rows += [_after_calls(size.growth_rounds), _after_tokens(size.growth_rounds)]
+    most = max(size.cached)
+    rows += [_left_behind(most, asked=False), _left_behind(most, asked=True)]
+    rows += _costs(most, size)
     return Table(
         "growth",
         "Growth: many token requests in one manager",
@@ -71,7 +74,9 @@ def measure(kinds: Sequence[type[Contender]], size: Size) -> Table:
         "in turn, against as many fixed headers: medians and quartiles of "
         f"{size.attach_rounds} rounds. Traced bytes per sibling with its token. Below, the traced "
         f"bytes by which one auth that has served as many has grown after so many calls more, to "
-        f"{CALLS:,} origins, and after so many tokens more.",
+        f"{CALLS:,} origins, and after so many tokens more; and the bytes and tokens that so many "
+        "audiences, one after the other, leave behind. Last, what one call of the manager costs "
+        "with so many token requests in use, against the same with one.",
         {
             "cached": ("token requests", "{:,}"),
             "ns": ("ns", "{:.0f}"),
@@ -79,6 +84,7 @@ def measure(kinds: Sequence[type[Contender]], size: Size) -> Table:
             "ratio": ("ratio", "{:.2f}"),
             "bytes": ("bytes each", "{:,.0f}"),
             "grown": ("bytes grown", "{:,.0f}"),
+            "tokens": ("tokens left", "{:,}"),
         },
         rows,
     )
@@ -151,3 +157,70 @@ def _after_tokens(rounds: int) -> Row:
 
     grown = _grown(other_tokens, rounds)
     return {"contender": f"{TOKENS * rounds:,} tokens later", "grown": grown}
+
+
+def _left_behind(number: int, *, asked: bool) -> Row:
+    """What audiences leave behind that are used one after the other, and never again."""
+    auth = new_auth().authorize()
+
+    def use(audience: str) -> None:
+        sibling = auth.replace(audience=audience)
+        if asked:
+            sibling.authorize()
+
+    use("warm-up")
+    tracemalloc.start()
+    gc.collect()
+    traced, tokens = tracemalloc.get_traced_memory()[0], _tokens()
+    for n in range(number):
+        use(f"https://tenant-{n}.example.com")
+    gc.collect()
+    traced, tokens = tracemalloc.get_traced_memory()[0] - traced, _tokens() - tokens
+    tracemalloc.stop()
+    name = "each with a token" if asked else "never asked for"
+    return {
+        "contender": f"{number:,} audiences, {name}",
+        "grown": traced,
+        "tokens": tokens,
+    }
+
+
+def _tokens() -> int:
+    return sum(type(thing) is Token for thing in gc.get_objects())
+
+
+def _costs(number: int, size: Size) -> list[Row]:
+    """What a call of the manager costs with many token requests in use."""
+    few, many = new_auth().authorize(), new_auth().authorize()
+    siblings = [many.replace(scope=f"tenant-{n}").authorize() for n in range(number)]
+    rows: list[Row] = []
+    for name in ("signout()", "invalidate()", "stats()"):
+        runs = {
+            "one": _manager_call(name, few),
+            "many": _manager_call(name, many),
+        }
+        times = in_turn(runs, size.attach_rounds)
+        rows.append(
+            {
+                "contender": f"{name} with {len(siblings):,} in use",
+                "ns": spread([t / POOL for t in times["many"]]),
+                "fixed": spread([t / POOL for t in times["one"]]),
+                "ratio": ratios(times["many"], times["one"]),
+            }
+        )
+    return rows
+
+
+def _manager_call(name: str, auth: ClientCredentialsAuth) -> Callable[[], None]:
+    manager, other = auth.manager, Token("somebody-elses")
+    call: Callable[[], object] = {
+        "signout()": auth.signout,
+        "invalidate()": lambda: manager.invalidate(other),
+        "stats()": manager.stats,
+    }[name]
+
+    def run() -> None:
+        for _ in range(POOL):
+            call()
+
+    return run

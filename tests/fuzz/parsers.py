@@ -8,11 +8,10 @@ import re
 import requests
 
 from clientcreds_requests import ClientSecretPost, TokenEndpoint, TokenError
+from clientcreds_requests._redaction import Redactor
+from clientcreds_requests._responses import parse_challenges, read_token
 from clientcreds_requests.adapters import retry_after
-from clientcreds_requests.challenges import parse_challenges
 from clientcreds_requests.discovery import Metadata, _read
-from clientcreds_requests.redaction import Redactor
-from clientcreds_requests.token_response import read_token
 from clientcreds_requests.tokens import Moment
 
 from .cases import CLIENT_ID, CLIENT_SECRET, ISSUER, PORT, Case
@@ -56,7 +55,14 @@ def run(case: Case) -> str:
     _judge_challenges(response)
     if case.target == "metadata":
         return _metadata(response)
-    return judge(read_token(response, URL, SENT, _REDACT), echoes=may_tell(case.data))
+    return judge(_token(response, URL), echoes=may_tell(case.data))
+
+
+def _token(response: requests.Response, url: str) -> object:
+    try:
+        return read_token(response, url, SENT, _REDACT)
+    except TokenError as error:
+        return error
 
 
 def _metadata(response: requests.Response) -> str:
@@ -69,9 +75,9 @@ def _metadata(response: requests.Response) -> str:
     for url in (found.token_endpoint, found.mtls_token_endpoint):
         if url is not None:
             endpoint = TokenEndpoint(url, CLIENT_ID, _METHOD)
-            error = read_token(response, endpoint.url, SENT, _REDACT)
-            if isinstance(error, TokenError):
-                judge(error, echoes=False)
+            outcome = _token(response, endpoint.url)
+            if isinstance(outcome, TokenError):
+                judge(outcome, echoes=False)
     return "Metadata" if isinstance(found, Metadata) else type(found).__name__
 
 

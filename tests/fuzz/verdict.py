@@ -11,7 +11,7 @@ from contextlib import suppress
 from urllib.parse import unquote, unquote_plus
 
 import requests
-from helpers import texts_in
+from helpers import locals_in, texts_in
 
 from clientcreds_requests import Token, TokenError
 
@@ -84,6 +84,16 @@ def _judge_token(token: Token) -> str:
     if math.isnan(token.seconds_left()):
         raise Complaint("a lifetime that is no number")
     return "Token"
+
+
+def judge_frames(error: TokenError) -> None:
+    """Do the frames that an error leads to hold no secret and no token?
+
+    :raises Complaint: when one does.
+    """
+    for where, text in locals_in(error):
+        if any(needle in text for needle in (*_NEEDLES, ACCESS_TOKEN)):
+            raise Complaint(f"a secret is in {where}: {text[:300]!a}")
 
 
 def _judge_words(error: TokenError) -> None:

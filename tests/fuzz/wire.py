@@ -18,11 +18,12 @@ from clientcreds_requests import (
     ClientSecretBasic,
     ClientSecretPost,
     TokenEndpoint,
+    TokenError,
     TokenRequest,
 )
 
 from .cases import ACCESS_TOKEN, CLIENT_ID, CLIENT_SECRET, PORT, Case
-from .verdict import Complaint, judge
+from .verdict import Complaint, judge, judge_frames
 
 DEADLINE = 1.0
 """Seconds that a token request may take."""
@@ -168,6 +169,8 @@ def _outcome(ask: Callable[[], object]) -> object:
 def _judged(outcome: object, *, echoes: bool = True) -> str:
     if isinstance(outcome, Exception) and not isinstance(outcome, requests.RequestException):
         raise outcome
+    if isinstance(outcome, TokenError):
+        judge_frames(outcome)
     return judge(outcome, echoes=echoes)
 
 

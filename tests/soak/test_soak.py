@@ -66,21 +66,25 @@ class Soak:
         self.world, self.over, self.count = world, threading.Event(), 0
         self.failures: list[Failure] = []
         self.children: list[int] = []
-        self._flight, self._flights = threading.local(), itertools.count()
+        self._fetch, self._fetches = threading.local(), itertools.count()
+        self._secret = server.client_secret
         self.session = ClientCredentialsSession(
             server.token_endpoint,
             server.client_id,
-            server.client_secret,
+            self._client_secret,
             scope=SCOPES[0],
             extra_headers={"X-Stamp": self._stamp},
             **OPTIONS,
         )
 
+    def _client_secret(self) -> str:
+        """Note that a token request begins, for which it is asked once, in that one's thread."""
+        self._fetch.number = next(self._fetches)
+        return self._secret
+
     def _stamp(self) -> str:
-        """Who makes a token request, and when; each has a thread of its own."""
-        if not hasattr(self._flight, "number"):
-            self._flight.number = next(self._flights)
-        return f"{os.getpid()}/{self._flight.number} {time.monotonic()}"
+        """Say which process makes an attempt, for which token request, and when."""
+        return f"{os.getpid()}/{self._fetch.number} {time.monotonic()}"
 
     def keep_calling(self, number: int) -> None:
         """Be one of the threads."""
@@ -96,7 +100,8 @@ class Soak:
         scope = SCOPES[number % len(SCOPES)]
         auth = self.session.auth.replace(scope=scope)
         get: Callable[..., requests.Response] = requests.get if number & 4 else self.session.get
-        held, began = auth.manager.held(TokenRequest(scope)), time.monotonic()
+        entry = auth.manager.entry(TokenRequest(scope))
+        held, began = entry.token, time.monotonic()
         cause, token = "unknown", None
         try:
             response = get(self.world.server.api_url, auth=Stamped(auth), timeout=20)
@@ -110,7 +115,7 @@ class Soak:
             what = repr(error)
             if isinstance(error, TokenError) and "no outcome" not in what:  # never told: stranded
                 cause = "no token"
-        ended, after = time.monotonic(), auth.manager.held(TokenRequest(scope))
+        ended, after = time.monotonic(), entry.token
         names = [t and f"{t.fingerprint} for {t.seconds_left():.2f} s" for t in (held, after)]
         held_on = held is after is not None and held.seconds_left() > 0
         return Failure(scope, began, ended, what, cause, token, f"{names}", held_on)
@@ -161,7 +166,7 @@ class Soak:
         self.session.close()
         patience = time.monotonic() + DEADLINE + 2 * LAG
         for thread in threading.enumerate():
-            if thread.name == "clientcreds-requests":
+            if thread.name == "clientcreds-requests" or isinstance(thread, threading.Timer):
                 thread.join(max(0, patience - time.monotonic()))
                 if thread.is_alive():
                     yield time.monotonic(), "a thread is left over"

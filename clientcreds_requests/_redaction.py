@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import io
 import json
+import os
 import re
 from collections.abc import Iterator
-from types import TracebackType
+from typing import Any, NoReturn
 from urllib.parse import quote, quote_plus, unquote
 
 import requests
 
-from .origins import without_query
+from ._urls import without_query
 
 
 class Redactor:
@@ -112,9 +114,10 @@ def bare_response(response: requests.Response, url: str, redact: Redactor) -> re
     # Only what can be read can be searched: the NULs of UTF-16 go, and what no UTF-8 is.
     text = response.content.decode(errors="replace").replace("\0", "")
     # What should have been a token response may hold a token somewhere.
-    bare._content = b"" if response.ok or '"access_token"' in text else redact(text).encode()
+    told = b"" if response.ok or '"access_token"' in text else redact(text).encode()
+    bare.raw = io.BytesIO(told)
+    bare.content  # noqa: B018 - which reads it
     bare.encoding = "utf-8"  # a server may write anything there
-    bare._content_consumed = True
     return bare
 
 
@@ -126,17 +129,41 @@ def detached(error: Exception, reason: str) -> Exception:
         return requests.RequestException(f"{type(error).__name__}: {reason}")
 
 
-def without_our_frames(error: BaseException | None) -> BaseException | None:
-    """What a callable of the user's raised, without the values that our frames hold."""
-    if error is None or isinstance(error, UnicodeError):  # that one quotes all it was given
-        return ValueError(f"{type(error).__name__} while the request was encoded")
-    return error.with_traceback(_foreign(error.__traceback__))
+def raised_at(error: BaseException) -> str:
+    """The type of an exception, and where the caller's own code raised it."""
+    trace = error.__traceback__
+    while trace is not None:
+        frame = trace.tb_frame
+        if frame.f_globals.get("__package__") != __package__:
+            file = os.path.basename(frame.f_code.co_filename)
+            return f"{type(error).__name__} ({file}:{trace.tb_lineno})"
+        trace = trace.tb_next
+    return type(error).__name__
 
 
-def _foreign(trace: TracebackType | None) -> TracebackType | None:
-    if trace is None:
-        return None
-    rest = _foreign(trace.tb_next)
-    if trace.tb_frame.f_globals.get("__package__") == __package__:
-        return rest
-    return TracebackType(rest, trace.tb_frame, trace.tb_lasti, trace.tb_lineno)
+def links_of(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and all that it leads to: causes, contexts, and the members of groups."""
+    seen: set[int] = set()
+    pending: list[Any] = [error]
+    while pending:
+        link = pending.pop()
+        if isinstance(link, BaseException) and id(link) not in seen:
+            seen.add(id(link))
+            yield link
+            members = getattr(link, "exceptions", ())
+            pending += [link.__cause__, link.__context__]
+            pending += members if isinstance(members, tuple) else ()
+
+
+def forget_frames(error: BaseException) -> None:
+    """Drop the tracebacks of an error and of all it leads to: their frames hold secrets."""
+    for link in links_of(error):
+        link.__traceback__ = None
+
+
+def raise_apart(failure: Exception, cause: BaseException | None) -> NoReturn:
+    """Raise an error without the one that is being handled, which may hold secrets."""
+    try:
+        raise failure from cause
+    finally:
+        failure.__context__ = None

@@ -10,19 +10,18 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 try:
     import jwt
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+    from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.serialization import (
         Encoding,
         PublicFormat,
         load_pem_private_key,
     )
-    from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
     from jwt.utils import base64url_encode
 except ImportError as _error:
     raise ImportError(
@@ -38,10 +37,7 @@ PrivateKey: TypeAlias = (
 )
 KeySource: TypeAlias = str | bytes | Mapping[str, Any] | PrivateKey
 
-_Input = TypeVar("_Input")
-_Output = TypeVar("_Output")
-
-# What a key of each kind signs with; the first is its default.
+# What a key of each kind signs with; the first is its default. PyJWT does not compare the two.
 _ALGORITHMS = {
     "RSA": ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
     "P-256": ("ES256",),
@@ -51,53 +47,48 @@ _ALGORITHMS = {
     "Ed448": ("EdDSA",),
 }
 _CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
-_MAKERS: dict[str, Callable[[], PrivateKey]] = {
-    "RSA": lambda: rsa.generate_private_key(65537, 2048),
-    "P-256": lambda: ec.generate_private_key(ec.SECP256R1()),
-    "P-384": lambda: ec.generate_private_key(ec.SECP384R1()),
-    "P-521": lambda: ec.generate_private_key(ec.SECP521R1()),
-    "Ed25519": ed25519.Ed25519PrivateKey.generate,
+_NEW_CURVES: dict[str, ec.EllipticCurve] = {
+    "ES256": ec.SECP256R1(),
+    "ES384": ec.SECP384R1(),
+    "ES512": ec.SECP521R1(),
 }
-_JWK_READERS: dict[object, Callable[[dict[str, Any]], Any]] = {
-    "RSA": RSAAlgorithm.from_jwk,
-    "EC": ECAlgorithm.from_jwk,
-    "OKP": OKPAlgorithm.from_jwk,
-}
-_PUBLIC_MEMBERS = ("crv", "e", "kty", "n", "x", "y")
+_BY_TYPE = {"RSA": "RS256", "EC": "ES256", "OKP": "EdDSA"}  # what PyJWT reads a JWK by
 _PEM_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
 
 
-@dataclass(frozen=True)
-class SigningKey:
+class SigningKey(NamedTuple):
     """A private key, and how it signs.
 
     :param private: the key itself.
     :param public: its public half as a JWK, with the members of its thumbprint alone.
     :param algorithm: as in RFC 7518 §3.1.
-    :param thumbprint: of the public half (RFC 7638).
     :param kid: what its JWK calls it.
     :param certificate: thumbprint of the certificate that came with it, as in ``x5t#S256``.
     """
 
-    private: PrivateKey = field(repr=False, compare=False)
-    public: dict[str, str] = field(repr=False, compare=False)
+    private: PrivateKey
+    public: dict[str, str]
     algorithm: str
-    thumbprint: str
     kid: str | None
     certificate: str | None
 
+    @property
+    def thumbprint(self) -> str:
+        """The thumbprint of the public half (RFC 7638)."""
+        return thumbprint(self.public)
+
     def sign(self, claims: Mapping[str, Any], header: Mapping[str, Any]) -> str:
-        """The claims as a signed JWT."""
+        """Return the claims as a signed JWT."""
         return jwt.encode(dict(claims), self.private, self.algorithm, dict(header))
 
 
 def read_key(what: str, key: object, algorithm: str | None = None) -> SigningKey:
-    """The key in PEM, in a JWK, or the one that is given as an object.
+    """Return the key in PEM, in a JWK, or the one that is given as an object.
 
     :param what: the argument's name, for the error.
     :param key: a :data:`KeySource`.
     :param algorithm: None for the JWK's own, or the usual one for its kind.
-    :raises TypeError, ValueError: when it is no private key, or cannot sign like that.
+    :raises TypeError, ValueError: if it is no private key, or cannot sign like that.
     """
     jwk: dict[str, Any] = {}
     certificate = None
@@ -112,7 +103,8 @@ def read_key(what: str, key: object, algorithm: str | None = None) -> SigningKey
     elif isinstance(key, Mapping):
         jwk = dict(cast("Mapping[str, Any]", key))
         key = _from_jwk(what, jwk)
-    kind, private = _signing(what, key)
+    public = _public_jwk(what, key)
+    kind = public.get("crv", "RSA")
     if algorithm is None and jwk.get("alg") is not None:
         algorithm = check_algorithm(f"the alg in {what}", jwk["alg"])
     algorithm = algorithm or _ALGORITHMS[kind][0]
@@ -122,23 +114,26 @@ def read_key(what: str, key: object, algorithm: str | None = None) -> SigningKey
     kid = jwk.get("kid")
     if not isinstance(kid, str | None):
         raise TypeError(f"the kid in {what} must be a str, not {type(kid).__name__}")
-    public = _public_jwk(private)
-    return SigningKey(private, public, algorithm, thumbprint(public), kid or None, certificate)
+    return SigningKey(cast("PrivateKey", key), public, algorithm, kid or None, certificate)
 
 
 def new_key(algorithm: str) -> PrivateKey:
-    """A new key for the algorithm.
+    """Return a new key for the algorithm.
 
-    :raises TypeError, ValueError: when it is no asymmetric one.
+    :raises TypeError, ValueError: if it is no asymmetric one.
     """
     check_algorithm("algorithm", algorithm)
-    return next(make() for kind, make in _MAKERS.items() if algorithm in _ALGORITHMS[kind])
+    if algorithm == "EdDSA":
+        return ed25519.Ed25519PrivateKey.generate()
+    if algorithm in _NEW_CURVES:
+        return ec.generate_private_key(_NEW_CURVES[algorithm])
+    return rsa.generate_private_key(65537, 2048)
 
 
 def check_algorithm(what: str, algorithm: object) -> str:
-    """The name of an asymmetric algorithm; the error does not quote it, as it might be the key.
+    """Return the name of an asymmetric algorithm; the error does not quote it: it may be the key.
 
-    :raises TypeError, ValueError: when it is none.
+    :raises TypeError, ValueError: if it is none.
     """
     if not isinstance(algorithm, str):
         raise TypeError(f"{what} must be a str, not {type(algorithm).__name__}")
@@ -149,12 +144,14 @@ def check_algorithm(what: str, algorithm: object) -> str:
 
 
 def thumbprint(public: Mapping[str, str]) -> str:
-    """The SHA-256 thumbprint of a public JWK (RFC 7638); base64url."""
-    members = {name: public[name] for name in _PUBLIC_MEMBERS if name in public}
-    return _digest(json.dumps(members, separators=(",", ":")).encode())
+    """Return the SHA-256 thumbprint of a public JWK that has the required members alone."""
+    canonical = json.dumps(dict(public), sort_keys=True, separators=(",", ":"))  # RFC 7638 §3
+    return base64url_encode(hashlib.sha256(canonical.encode()).digest()).decode()
 
 
 def _from_pem(what: str, pem: bytes) -> tuple[object, str | None]:
+    """Return the key, and the thumbprint of the first certificate beside it."""
+    # Versions of cryptography differ in what they step over to find a block.
     blocks = [(block[1], block[0]) for block in _PEM_BLOCK.finditer(pem)]
     if not blocks:
         raise ValueError(f"{what} is neither PEM nor a JWK: pass the content of the key's file")
@@ -171,8 +168,10 @@ def _from_pem(what: str, pem: bytes) -> tuple[object, str | None]:
         raise ValueError(
             f"{what} cannot be read: pass PKCS#8, PKCS#1 or SEC1 as PEM, with its line breaks"
         )
-    certificate = next((block for label, block in blocks if label == b"CERTIFICATE"), None)
-    return key, None if certificate is None else _certificate_of(what, key, certificate)
+    for label, block in blocks:
+        if label == b"CERTIFICATE":
+            return key, _certificate_of(what, key, block)
+    return key, None
 
 
 def _certificate_of(what: str, key: Any, pem: bytes) -> str:
@@ -184,71 +183,53 @@ def _certificate_of(what: str, key: Any, pem: bytes) -> str:
             f"the first certificate in {what} does not belong to the private key: pass the "
             "client's own first, or none"
         )
-    return _digest(certificate.public_bytes(Encoding.DER))
+    return base64url_encode(certificate.fingerprint(SHA256())).decode()
 
 
 def _from_jwk(what: str, jwk: dict[str, Any]) -> object:
     kty = jwk.get("kty")
     if kty == "oct":
         raise ValueError(f"{what} is a symmetric JWK: pass a private one; see ClientSecretJWT")
-    if kty not in list(_JWK_READERS):
+    if kty not in list(_BY_TYPE):
         raise ValueError(f"{what} must be a JWK whose kty is RSA, EC or OKP")
     if "d" not in jwk:
         raise ValueError(f"{what} is a public JWK: pass the private one, with its d")
-    key = _attempt(_JWK_READERS[kty], jwk)
-    public = _attempt(_JWK_READERS[kty], {name: jwk[name] for name in jwk if name != "d"})
+    read = jwt.get_algorithm_by_name(_BY_TYPE[kty]).from_jwk
+    key = _attempt(read, jwk)
+    # An OKP key is made of its d alone: that may be another's.
+    public = _attempt(read, {name: jwk[name] for name in jwk if name != "d"})
     if key is None or public is None or key.public_key() != public:
         raise ValueError(f"{what} is a JWK that cannot be read: pass the whole of it")
     return key
 
 
-def _signing(what: str, key: object) -> tuple[str, PrivateKey]:
-    """The key, and its kind."""
+def _public_jwk(what: str, key: object) -> dict[str, str]:
+    """Return the public half of a key, with the members of its thumbprint alone."""
     if isinstance(key, rsa.RSAPrivateKey):
         if key.key_size < 2048:
             raise ValueError(
                 f"{what} is an RSA key of {key.key_size} bits: pass one of 2048 or more"
             )
-        return "RSA", key
+        jwk = jwt.get_algorithm_by_name("RS256").to_jwk(key.public_key(), as_dict=True)
+        return {name: jwk[name] for name in ("e", "kty", "n")}
     if isinstance(key, ec.EllipticCurvePrivateKey):
         if key.curve.name not in _CURVES:
             raise ValueError(f"{what} must be on the curve P-256, P-384 or P-521")
-        return _CURVES[key.curve.name], key
-    if isinstance(key, ed25519.Ed25519PrivateKey):
-        return "Ed25519", key
-    if isinstance(key, ed448.Ed448PrivateKey):
-        return "Ed448", key
+        # Not by PyJWT: before 2.10 it drops the leading zeros of coordinates.
+        point = key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+        size = len(point) // 2  # of either coordinate; before both stands one byte
+        x, y = base64url_encode(point[1 : 1 + size]), base64url_encode(point[1 + size :])
+        return {"crv": _CURVES[key.curve.name], "kty": "EC", "x": x.decode(), "y": y.decode()}
+    if isinstance(key, (ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey)):
+        return jwt.get_algorithm_by_name("EdDSA").to_jwk(key.public_key(), as_dict=True)
     raise TypeError(
         f"{what} must be a private RSA, EC or EdDSA key, as PEM, as a JWK or as an object of "
         f"cryptography; not {type(key).__name__}"
     )
 
 
-def _public_jwk(private: PrivateKey) -> dict[str, str]:
-    if isinstance(private, rsa.RSAPrivateKey):
-        modulus = private.public_key().public_numbers()
-        return {"e": _uint(modulus.e), "kty": "RSA", "n": _uint(modulus.n)}
-    if isinstance(private, ec.EllipticCurvePrivateKey):
-        point, bits = private.public_key().public_numbers(), private.key_size
-        crv = _CURVES[private.curve.name]
-        return {"crv": crv, "kty": "EC", "x": _uint(point.x, bits), "y": _uint(point.y, bits)}
-    crv = "Ed25519" if isinstance(private, ed25519.Ed25519PrivateKey) else "Ed448"
-    x = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-    return {"crv": crv, "kty": "OKP", "x": base64url_encode(x).decode()}
-
-
-def _uint(number: int, bits: int | None = None) -> str:
-    """A number as JWKs have it: a coordinate in full length, leading zeros and all."""
-    size = ((bits or number.bit_length()) + 7) // 8
-    return base64url_encode(number.to_bytes(size, "big")).decode()
-
-
-def _digest(data: bytes) -> str:
-    return base64url_encode(hashlib.sha256(data).digest()).decode()
-
-
-def _attempt(read: Callable[[_Input], _Output], value: _Input) -> _Output | None:
-    """What is read from the value; None when that fails: the error itself may quote the key."""
+def _attempt(read: Callable[[Any], Any], value: object) -> Any:
+    """Return what is read from a value; None if that fails: the error itself may quote the key."""
     with contextlib.suppress(Exception):
         return read(value)
     return None

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, TypedDict
 
-from .arguments import ExtraHeaders
-from .client_auth import ClientAuth, ClientAuthName
-from .proofs import ProofKey
-from .stores import TokenStore
-from .token_endpoint import Body
-
 if TYPE_CHECKING:
     import requests
     from urllib3 import Retry
+
+    from ._checks import ExtraHeaders
+    from .client_auth import ClientAuth, ClientAuthName
+    from .dpop import ProofKey
+    from .stores import TokenStore
+    from .token_endpoint import Body
 
 
 class RequestOptions(TypedDict, total=False):

@@ -21,7 +21,7 @@ import clientcreds_requests
 from clientcreds_requests.redis import RedisTokenStore
 from clientcreds_requests.testing import Answer, LocalAuthorizationServer
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+README = (Path(__file__).parent.parent.parent / "README.md").read_text(encoding="utf-8")
 MIGRATIONS = README.partition("## Coming from another library\n")[2].partition("\n## ")[0]
 BLOCKS = re.findall(r"```python\n(.*?)```", README.replace(MIGRATIONS, ""), re.DOTALL)
 

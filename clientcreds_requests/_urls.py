@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
 import requests
+from requests.utils import select_proxy
 from urllib3.util import parse_url
 
-from .arguments import strings
+from ._checks import identifier, strings
 from .exceptions import InsecureTransportError
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -18,8 +19,8 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 def origin(url: str) -> str | None:
     """Scheme, host and port of a prepared URL, as in ``https://api.example.com:443``.
 
-    None when there is none, or when urllib's and urllib3's parsers disagree on the host: then
-    nobody can say where a request for it would end up.
+    None if there is none, or if urllib's and urllib3's parsers disagree on the host: then it
+    cannot be told where a request for it would go.
     """
     try:
         split, parsed = urlsplit(url), parse_url(url)
@@ -36,10 +37,13 @@ def origin(url: str) -> str | None:
 
 
 def is_secure(url: str) -> bool:
-    """Is it https, or does it stay on this machine?"""
-    if url.startswith("https://"):
-        return True
-    if origin(url) is None:  # nobody can say where it leads
+    """Return True for https, and for what does not leave this machine."""
+    return url.startswith("https://") or is_loopback(url)
+
+
+def is_loopback(url: str) -> bool:
+    """Return True if the host is this machine by its name or address."""
+    if origin(url) is None:  # it cannot be told where it leads
         return False
     host = urlsplit(url).hostname or ""
     if host == "localhost":
@@ -51,7 +55,7 @@ def is_secure(url: str) -> bool:
 
 
 def require_secure(what: str, url: str, allow_http: bool) -> None:
-    """Refuse what would travel in the clear.
+    """Reject what would travel in the clear.
 
     :raises InsecureTransportError: for plain http to another machine, unless it is allowed.
     """
@@ -62,6 +66,17 @@ def require_secure(what: str, url: str, allow_http: bool) -> None:
             f"{what} {without_query(url)} is not https: the secret or token would travel in the "
             "clear; use https, or pass allow_http=True on a network you trust"
         )
+
+
+def leaves_by_proxy(url: str, proxies: Mapping[str, str]) -> bool:
+    """Return True if plain http would go to another machine by its proxy, wherever it leads.
+
+    :param proxies: as requests takes them.
+    """
+    proxy = select_proxy(url, dict(proxies)) if url.startswith("http:") else None
+    if not proxy:
+        return False
+    return not is_loopback("http://" + proxy.rpartition("://")[2].rpartition("@")[2])
 
 
 def prepare_url(name: str, url: str, *, origin_only: bool = False) -> str:
@@ -75,6 +90,8 @@ def prepare_url(name: str, url: str, *, origin_only: bool = False) -> str:
     """
     if not isinstance(url, str):
         raise TypeError(f"{name} must be a URL as a str, not {type(url).__name__}")
+    if url:
+        identifier(name, url)
     if "#" in url:
         raise ValueError(f"{name} may not have a fragment (RFC 6749 §3.2)")
     try:
@@ -101,15 +118,17 @@ class AllowedOrigins:
 
     :param urls: the origins, such as ``https://api.example.com``; None for any.
     :param allow_http: also where it travels in the clear.
+    :param quick: False if no URL is to be admitted by the way it begins.
     :raises TypeError, ValueError: for what is no list of origins.
     :raises InsecureTransportError: for plain http to another machine, unless it is allowed.
     """
 
-    def __init__(self, urls: Iterable[str] | None, allow_http: bool) -> None:
-        self._allow_http = allow_http
+    def __init__(self, urls: Iterable[str] | None, allow_http: bool, *, quick: bool = True) -> None:
+        self.allow_http = allow_http
         self._origins = None if urls is None else self._all(urls)
         #: What a prepared URL may begin with to be admitted at a glance.
-        self.trusted: tuple[str, ...] = ("https://",) if urls is None else ()
+        self.trusted: tuple[str, ...] = ("https://",) if quick and urls is None else ()
+        self._quick = quick
 
     def _all(self, urls: Iterable[str]) -> set[str | None]:
         found = [
@@ -117,7 +136,7 @@ class AllowedOrigins:
             for url in strings("allowed_origins", urls)
         ]
         for url in found:
-            require_secure("allowed_origins", url, self._allow_http)
+            require_secure("allowed_origins", url, self.allow_http)
         return {origin(url) for url in found}
 
     def admit(self, url: str) -> bool:
@@ -128,9 +147,10 @@ class AllowedOrigins:
         where = origin(url)
         if self._origins is not None and where not in self._origins:
             return False
-        require_secure("the API", url, self._allow_http)
+        require_secure("the API", url, self.allow_http)
         # Up to the slash after the host there is nothing that any parser could take for another.
         prefix = "/".join(url.split("/", 3)[:3]) + "/"
-        if where is not None and origin(prefix) == where and url.startswith(prefix):
+        is_plain = where is not None and origin(prefix) == where and url.startswith(prefix)
+        if self._quick and is_plain and prefix not in self.trusted:
             self.trusted = (*self.trusted[-7:], prefix)
         return True

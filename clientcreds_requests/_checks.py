@@ -1,4 +1,7 @@
-"""Checks of constructor arguments: each error names the argument and says what to pass."""
+"""Checks of constructor arguments, and of what the package uses of others' private attributes.
+
+Each error names the argument and says what to pass.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,75 @@ import math
 import ssl
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import requests
+from requests.structures import CaseInsensitiveDict
 from requests.utils import check_header_validity
 from urllib3 import Retry
+
+
+class Private(NamedTuple):
+    """An attribute that its owner does not document.
+
+    :param owner: the dotted name of a class.
+    :param name: of the attribute.
+    :param reason: why it is used, and what is done without it.
+    """
+
+    owner: str
+    name: str
+    reason: str
+
+
+_FORKED = "a thread that a forked child does not have may have held it; there is no public way"
+
+#: Every private attribute of another package that the core uses.
+PRIVATE = (
+    Private(
+        *("requests.structures.CaseInsensitiveDict", "_store"),
+        "a header field is set at a third of the price; without it, as a field always is",
+    ),
+    Private(
+        *("requests.models.Response", "_content"),
+        "what was read within bounds becomes the content; without it, requests reads all there is",
+    ),
+    Private(
+        *("requests.models.PreparedRequest", "_cookies"),
+        "the cookies of a 401 join those of the request; without it, they are not sent",
+    ),
+    Private("http.cookiejar.CookieJar", "_cookies_lock", _FORKED),
+    Private("urllib3._collections.RecentlyUsedContainer", "lock", _FORKED),
+    Private("queue.Queue", "mutex", _FORKED),
+    Private("queue.Queue", "not_empty", _FORKED),
+    Private("queue.Queue", "not_full", _FORKED),
+    Private("queue.Queue", "queue", "the connections in it are the parent's; no public way"),
+)
+
+
+def _works(attempt: Callable[[], bool]) -> bool:
+    try:
+        return attempt()
+    except Exception:  # another release, which may do anything
+        return False
+
+
+def _set_in_store() -> bool:
+    headers = CaseInsensitiveDict({"authorization": "other"})
+    headers._store["authorization"] = ("Authorization", "value")
+    return list(headers.items()) == [("Authorization", "value")]
+
+
+def _set_content() -> bool:
+    response = requests.Response()
+    unread = response._content is False
+    response._content = b"content"
+    return unread and response.content == b"content"
+
+
+#: True if header fields may be set, and bodies read, by way of the private attributes above.
+HEADERS_HAVE_STORE = _works(_set_in_store)
+CONTENT_CAN_BE_SET = _works(_set_content)
 
 ExtraHeaders: TypeAlias = Mapping[str, str | Callable[[], str]]
 
@@ -36,6 +103,20 @@ def text(name: str, value: object) -> str:
     if any("\ud800" <= character <= "\udfff" for character in value):
         raise ValueError(f"{name} is no text: it has bytes that could not be decoded")
     return value
+
+
+def identifier(name: str, value: object) -> str:
+    """A non-empty string without control characters, and without white space around it.
+
+    :raises TypeError, ValueError: when it is none.
+    """
+    found = text(name, value)
+    if found != found.strip() or any(character < " " or character == "\x7f" for character in found):
+        raise ValueError(
+            f"{name} has white space around it, or a control character; strip the newline that a "
+            "file or a copy ends with"
+        )
+    return found
 
 
 def strings(name: str, values: Iterable[str] | None) -> list[str]:

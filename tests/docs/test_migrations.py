@@ -21,7 +21,7 @@ from clientcreds_requests.testing import Answer, LocalAuthorizationServer
 
 pytestmark = pytest.mark.tells_secrets("requests-oauthlib logs secret and token")
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SECTION = README.partition("## Coming from another library\n")[2].partition("\n## ")[0]
 PAIRS = {

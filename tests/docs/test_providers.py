@@ -13,7 +13,7 @@ import trustme
 from clientcreds_requests import ClientAssertion, ClientCredentialsAuth
 from clientcreds_requests.jwt import DPoPKey, PrivateKeyJWT
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+README = (Path(__file__).parent.parent.parent / "README.md").read_text(encoding="utf-8")
 SECTION = README.partition("## Providers")[2].partition("\n## ")[0]
 ROWS = [
     [cell.strip() for cell in row.split("|")[1:-1]] for row in re.findall(r"^\|.*", SECTION, re.M)

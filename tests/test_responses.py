@@ -18,7 +18,7 @@ import requests
 from helpers import PATIENCE, texts_in, token_answer
 from hypothesis import example, given
 from hypothesis import strategies as st
-from raw_server import endpoint_of, failure_of
+from raw_server import Drip, endpoint_of, failure_of
 
 from clientcreds_requests import (
     ClientSecretPost,
@@ -28,9 +28,9 @@ from clientcreds_requests import (
     TokenRequest,
     TokenTimeout,
 )
-from clientcreds_requests.deadline import Deadline
+from clientcreds_requests._redaction import Redactor
+from clientcreds_requests._responses import read_token
 from clientcreds_requests.testing import HANG, RESET, Answer
-from clientcreds_requests.token_response import Redactor, read_token
 from clientcreds_requests.tokens import Moment
 
 URL = "https://as.example/token"
@@ -39,12 +39,19 @@ MIB = 1024 * 1024
 
 
 def read(body, status=200, **headers):
-    """What an answer is taken for."""
+    """What an answer is taken for: a token, or the error that is raised."""
     response = requests.Response()
     response.status_code, response.url = status, URL
     response.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
     response._content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return read_token(response, URL, Moment(1000.0, 1000.0), Redactor(SECRET))
+    return outcome_of(response)
+
+
+def outcome_of(response):
+    try:
+        return read_token(response, URL, Moment(1000.0, 1000.0), Redactor(SECRET))
+    except TokenError as error:
+        return error
 
 
 # A1
@@ -215,20 +222,6 @@ def test_a5_a_compressed_answer_is_read_though_none_was_asked_for(server, size):
     assert endpoint_of(server)(TokenRequest()).access_token == "abc"
 
 
-class Drip:
-    """An answer that begins and then comes drop by drop, for six seconds or until nobody cares."""
-
-    def __init__(self, head: bytes, drop: bytes = b"x") -> None:
-        self.head, self.drop = head, drop
-
-    def __iter__(self):
-        yield self.head
-        end = time.monotonic() + 6
-        while time.monotonic() < end:
-            time.sleep(0.1)
-            yield self.drop
-
-
 DRIPS = {
     "the body": Drip(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"),
     "the body, before it is closed": Drip(
@@ -306,20 +299,6 @@ def test_a5_a_handshake_without_end_is_given_up_at_the_deadline():
         assert time.monotonic() - started < 3
 
 
-def test_a5_a_connection_that_opens_after_the_deadline_is_hung_up_at_once():
-    deadline = Deadline(time.monotonic() + 3600)
-    ours, theirs = socket.socketpair()
-    with ours, theirs, deadline:
-        deadline._hang_up()
-        assert deadline._opened(object(), lambda: ours).recv(1) == b""
-        assert theirs.recv(1) == b""
-
-
-def test_a5_a_connection_that_has_no_socket_of_its_own_is_left_alone():
-    with Deadline(time.monotonic() + 3600) as deadline:
-        assert deadline._connection(dict, a=1) == {"a": 1}
-
-
 def test_a5_a_body_that_stalls_just_before_the_deadline_is_given_up_at_the_deadline(server):
     given_up = threading.Event()
 
@@ -335,6 +314,20 @@ def test_a5_a_body_that_stalls_just_before_the_deadline_is_given_up_at_the_deadl
     assert isinstance(failure_of(endpoint), TokenTimeout)
     given_up.set()
     assert time.monotonic() - started < 3.2
+
+
+def test_f1_a_body_that_stalls_for_longer_than_the_timeout_is_a_timeout(server):
+    given_up = threading.Event()
+
+    def stall(request):
+        yield b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\nx"
+        given_up.wait(PATIENCE)
+
+    server.answer_next(stall)
+    error = failure_of(endpoint_of(server, timeout=0.3, deadline=20))
+    given_up.set()
+    assert isinstance(error, TokenTimeout)
+    assert error.retryable
 
 
 @pytest.mark.parametrize(
@@ -545,7 +538,7 @@ def test_s1_a_secret_in_two_bytes_a_character_is_redacted(encoding):
 def test_s1_a_charset_that_is_none_neither_tells_nor_breaks_anything(charset):
     response = requests.Response()
     response.status_code, response.encoding, response._content = 400, charset, "é".encode()
-    error = read_token(response, URL, Moment(1000.0, 1000.0), Redactor(SECRET))
+    error = outcome_of(response)
     assert error.response.text == "é"
     assert SECRET not in str(vars(error.response))
 
@@ -554,7 +547,7 @@ def test_s1_a_secret_in_the_name_of_a_field_is_redacted():
     response = requests.Response()
     response.status_code, response._content = 400, b""
     response.headers[f"X-{SECRET}"] = "1"
-    error = read_token(response, URL, Moment(1000.0, 1000.0), Redactor(SECRET))
+    error = outcome_of(response)
     assert list(error.response.headers) == ["X-[redacted]"]
 
 
@@ -578,7 +571,7 @@ def test_s1_a_token_in_a_body_that_is_no_json_of_ours_is_told_nowhere():
 def test_s1_an_answer_without_a_head_is_not_quoted(server, line):
     server.answer_next(line + b" 200 OK\r\n\r\n")
     error = failure_of(endpoint_of(server))
-    assert str(error).endswith(": this is no HTTP")
+    assert str(error).endswith(": this is not HTTP")
     assert not any("a-token" in text for text in texts_in(error))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 RESULTS = ROOT / "tests" / "benchmarks" / "results"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SECTION = README.partition("\n## Measured\n")[2].partition("\n## ")[0]

@@ -1,15 +1,15 @@
-"""What is logged of a token's life: every event, at its level and in its words."""
+"""Every event that is logged, with its level and message."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Mapping
 
 from .exceptions import TokenError
 from .tokens import Token
 
-#: How the names of the fields begin. A log record has one set of attributes for all: a name that
-#: a program gives to its records too would be an error, and "event" is structlog's message.
+#: Prefix of the field names: a log record has one namespace for all, and "event" is structlog's.
 PREFIX = "clientcreds_"
 
 #: The name of each event, its level, and its message, made of its fields.
@@ -19,37 +19,30 @@ EVENTS: Mapping[str, tuple[int, str]] = {
     "token_request_failed": (logging.DEBUG, "%(reason)s"),
     "attempt_failed": (
         logging.INFO,
-        "attempt %(attempt)d at %(endpoint)s failed (%(reason)s): trying again",
+        "attempt %(attempt)d at %(endpoint)s failed (%(reason)s); retrying",
     ),
     "json_not_read": (
         logging.INFO,
-        "%(endpoint)s reads no JSON; body='form' saves asking twice",
+        "%(endpoint)s does not read JSON; body='form' saves the extra request",
     ),
-    "metadata_failed": (logging.WARNING, "%(reason)s; going on with %(endpoint)s"),
+    "metadata_failed": (logging.WARNING, "%(reason)s; still using %(endpoint)s"),
     # In the life of a token.
-    "token_refused": (logging.INFO, "token %(fingerprint)s was refused, and is forgotten"),
+    "token_refused": (logging.INFO, "token %(fingerprint)s was refused by the API and dropped"),
     "token_renewal_failed": (
         logging.WARNING,
-        "token %(fingerprint)s serves %(seconds_left).0f s more; renewal: %(reason)s",
+        "token %(fingerprint)s could not be renewed, %(seconds_left).0f s left: %(reason)s",
     ),
     "endpoint_paused": (logging.INFO, "no token request for %(pause).1f s: %(reason)s"),
     "token_brief": (
         logging.WARNING,
-        "tokens live no longer than the leeway of %(leeway)g s, so that each serves those alone "
-        "who waited for it; pass a smaller leeway",
+        "token lifetime is not longer than leeway=%(leeway)g s, so tokens are reused for a second "
+        "at most; pass a smaller leeway",
     ),
     # In a store that processes share.
-    "token_from_store": (logging.DEBUG, "token %(fingerprint)s is from the store"),
-    "token_stored": (logging.DEBUG, "token %(fingerprint)s is stored"),
-    "store_failed": (
-        logging.WARNING,
-        "the store fails (%(reason)s): token requests are not shared",
-    ),
-    "store_recovered": (logging.INFO, "the store answers again"),
-    "store_tampered": (
-        logging.WARNING,
-        "the store holds, under a name of ours, what none of us can have put there so",
-    ),
+    "token_from_store": (logging.DEBUG, "got token %(fingerprint)s from the store"),
+    "token_stored": (logging.DEBUG, "stored token %(fingerprint)s"),
+    "store_failed": (logging.WARNING, "the store fails (%(reason)s); tokens are not shared"),
+    "store_recovered": (logging.INFO, "the store works again"),
 }
 
 
@@ -61,7 +54,7 @@ def log(
     failure: TokenError | None = None,
     **fields: str | float | None,
 ) -> None:
-    """Log an event.
+    """Log an event; nothing that a handler or filter raises gets out.
 
     :param event: its name.
     :param token: of which its fingerprint is told.
@@ -78,4 +71,5 @@ def log(
         known = {name: value for name, value in fields.items() if value is not None}
         known["event"] = event
         extra = {PREFIX + name: value for name, value in known.items()}
-        logger.log(level, message, known, extra=extra, stacklevel=2)
+        with contextlib.suppress(Exception):  # a handler or filter that raises costs no token
+            logger.log(level, message, known, extra=extra, stacklevel=2)

@@ -1,8 +1,10 @@
-"""What a forked child must not share with its parent: locks, work in flight, sockets."""
+"""What depends on process and interpreter: forked children, and whether threads can be started."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -23,17 +25,36 @@ def reset_in_child(instance: object, reset: Callable[[Any], None]) -> None:
 
 def _reset_all() -> None:
     for instance, reset in list(_resets.items()):
-        reset(instance)
+        with contextlib.suppress(Exception):  # the others are needed all the same
+            reset(instance)
 
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows does not fork
     os.register_at_fork(after_in_child=_reset_all)
 
 
+def start_thread(make: Callable[[], threading.Thread]) -> threading.Thread | None:
+    """Start a thread that does not keep the process from ending.
+
+    :param make: makes it; a subinterpreter may refuse that already.
+    :return: None where there can be none: at interpreter exit, in a subinterpreter that allows no
+        daemon threads, in WebAssembly.
+    """
+    if sys.is_finalizing():  # start() would wait for ever
+        return None
+    try:
+        thread = make()
+        thread.daemon = True
+        thread.start()
+    except RuntimeError:
+        return None
+    return thread
+
+
 def drop_connections(session: requests.Session) -> None:
     """Close a session's pooled connections, in a child: the parent goes on using them.
 
-    Locks are made anew, since a thread that the child does not have may have held them. Closing
+    Locks are replaced, since a thread that the child does not have may have held them. Closing
     sends nothing: the parent's connections stay whole.
     """
     session.cookies._cookies_lock = threading.RLock()
@@ -49,8 +70,11 @@ def _empty(pool: Any) -> None:
     queue = pool.pool
     if queue is None:  # closed
         return
+    queue.mutex = threading.Lock()
+    queue.not_empty = threading.Condition(queue.mutex)
+    queue.not_full = threading.Condition(queue.mutex)
     connections = list(queue.queue)
-    queue.__init__(queue.maxsize)
+    queue.queue.clear()
     for _ in range(queue.maxsize):
         queue.put_nowait(None)  # as urllib3 marks a place that is free
     for connection in connections:

@@ -1,0 +1,301 @@
+"""DPoP (RFC 9449): tokens bound to a key, and a proof of it on every request.
+
+A kind of client of its own: the core imports this module only if ``dpop=`` is given.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import secrets
+import time
+from collections.abc import Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+
+import requests
+
+from ._checks import text
+from ._redaction import forget_frames, raised_at
+from ._replay import Replay, challenges_of, keep_for_history, redirect_origin, rewind
+from ._responses import Challenge
+from ._urls import AllowedOrigins, origin, without_query
+from .exceptions import CallableError
+from .manager import TokenManager
+from .tokens import Token, TokenRequest
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from ._keys import KeySource
+
+#: Nonces are kept for so many origins: those that gave a new one last.
+MAX_NONCES = 64
+
+#: So many proofs are tried with one token; servers change their nonces.
+MAX_PROOFS = 3
+
+_PROOF = r"[A-Za-z0-9_.-]+"
+_NONCE = r"[\x21\x23-\x5b\x5d-\x7e]{1,1024}"  # RFC 9449 §8.1, within bounds
+
+# With these another token would be refused too (RFC 9449 §7.1, §9).
+_NOT_THE_TOKEN = frozenset(
+    {
+        "insufficient_scope",
+        "insufficient_user_authentication",
+        "invalid_dpop_proof",
+        "use_dpop_nonce",
+    }
+)
+
+
+class ProofKey(Protocol):
+    """A key that tokens are bound to; :class:`DPoPKey` is one."""
+
+    @property
+    def thumbprint(self) -> str:
+        """The SHA-256 thumbprint of the public key (RFC 7638)."""
+        ...
+
+    def proof(
+        self, method: str, url: str, *, access_token: str | None = None, nonce: str | None = None
+    ) -> str:
+        """Return a new proof for one request (RFC 9449 §4.2).
+
+        :param method: of the request.
+        :param url: of the request; query and fragment are no part of the proof.
+        :param access_token: what the request carries.
+        :param nonce: what the server wants to see.
+        """
+        ...
+
+
+class Prover:
+    """Puts proofs on requests, with the latest nonce of each server.
+
+    Authorization server and resource servers have a prover each: their nonces are never mixed,
+    not even if they share an origin (RFC 9449 §9).
+
+    :param key: signs the proofs.
+    :raises TypeError: if it is no such key.
+    """
+
+    def __init__(self, key: ProofKey) -> None:
+        if not callable(getattr(key, "proof", None)) or isinstance(key, type):
+            raise TypeError(
+                "dpop must be a key, such as DPoPKey.generate() of clientcreds_requests.dpop"
+            )
+        self.key = key
+        self._nonces: dict[str | None, str] = {}
+
+    def sign(self, method: str, url: str, headers: MutableMapping[str, Any]) -> None:
+        """Put a proof into the headers of a request, in place of the one it has.
+
+        :raises Exception: whatever the key raises; ValueError for what is no proof.
+        """
+        scheme, _, credentials = str(headers.get("Authorization", "")).partition(" ")
+        proof = self.key.proof(
+            method,
+            url,
+            access_token=credentials if scheme == "DPoP" else None,
+            nonce=self.nonce(url),
+        )
+        if not isinstance(proof, str) or not re.fullmatch(_PROOF, proof):
+            raise ValueError("the proof is no JWT")
+        headers["DPoP"] = proof
+
+    def nonce(self, url: str) -> str | None:
+        """Return the latest nonce of a server."""
+        return self._nonces.get(origin(url))
+
+    def learn(self, response: requests.Response) -> str | None:
+        """Keep the nonce that a server gave, for the next request to it (RFC 9449 §8.2).
+
+        :return: the nonce; None if it gave none.
+        """
+        nonce: str = response.headers.get("DPoP-Nonce", "")
+        # Two of them would be joined by a comma and a space, which no nonce has.
+        if not re.fullmatch(_NONCE, nonce):
+            return None
+        where = origin(response.url or "")
+        if self._nonces.get(where) != nonce:
+            others = {key: value for key, value in self._nonces.items() if key != where}
+            latest = list(others.items())[1 - MAX_NONCES :]
+            self._nonces = {**dict(latest), where: nonce}  # never changed in place: no lock
+        return nonce
+
+
+class DPoPReplay(Replay):
+    """The hook of an auth whose tokens are bound to a key: every request has a proof of its own.
+
+    A server may want its nonce in the proof (RFC 9449 §9), and another one by then; and a request
+    that is sent over and over, or redirected, brings a proof that was used already.
+    """
+
+    def __init__(
+        self,
+        manager: TokenManager,
+        token_request: TokenRequest,
+        origins: AllowedOrigins,
+        key: ProofKey,
+    ) -> None:
+        super().__init__(manager, token_request, origins)
+        self._prover = Prover(key)
+
+    def __call__(self, response: requests.Response, **settings: Any) -> requests.Response:
+        """Return the response, or the answer to the request with another proof or token."""
+        self._prover.learn(response)
+        return super().__call__(response, **settings)
+
+    def after_401(
+        self, response: requests.Response, settings: Mapping[str, Any]
+    ) -> requests.Response:
+        """Return the answer to the request with another proof or token, if that may help."""
+        token = self.token_on(response.request)
+        if token is not None:
+            response = self._with_other_proofs(response, token, settings)
+        return super().after_401(response, settings) if response.status_code == 401 else response
+
+    def prove(self, request: requests.PreparedRequest) -> None:
+        """Put a proof on a request, in place of the one it has.
+
+        :raises TokenError: if the key fails.
+        """
+        try:
+            self._prover.sign(request.method or "", request.url or "", request.headers)
+        except Exception as error:
+            failure = CallableError(
+                f"no DPoP proof for {without_query(request.url or '')}: the dpop key raised "
+                f"{raised_at(error)}"
+            )
+            failure.__cause__ = error
+        else:
+            return
+        forget_frames(failure)
+        raise failure
+
+    def drop_proof(self, request: requests.PreparedRequest) -> None:
+        """Take the proof off a request."""
+        request.headers.pop("DPoP", None)
+
+    def sign(self, request: requests.PreparedRequest, token: Token) -> requests.PreparedRequest:
+        """Put token and proof on a copy: no two threads may send the same proof."""
+        request = super().sign(request, token).copy()
+        self.hook_on(request)
+        self.prove(request)
+        return request
+
+    def before_redirect(
+        self, response: requests.Response, request: requests.PreparedRequest
+    ) -> None:
+        """Take the proof, too, off what is redirected to another origin."""
+        if redirect_origin(response) != origin(response.url) and self.token_on(request) is not None:
+            keep_for_history(response, request)
+            self.drop_proof(request)
+        super().before_redirect(response, request)
+
+    def is_about_the_token(self, challenges: list[Challenge]) -> bool:
+        """Return True if another token may help."""
+        return not challenges or any(
+            scheme == "dpop" and parameters.get("error") not in _NOT_THE_TOKEN
+            for scheme, parameters in challenges
+        )
+
+    def send_again(
+        self, response: requests.Response, token: Token, settings: Mapping[str, Any]
+    ) -> requests.Response:
+        """Send the request once more, with other proofs as long as the server asks for them."""
+        answer = super().send_again(response, token, settings)
+        return self._with_other_proofs(answer, token, settings)
+
+    def _with_other_proofs(
+        self, response: requests.Response, token: Token, settings: Mapping[str, Any]
+    ) -> requests.Response:
+        last = None
+        for attempt in range(MAX_PROOFS):
+            nonce = self._prover.learn(response)
+            errors = {p.get("error") for scheme, p in challenges_of(response) if scheme == "dpop"}
+            helps = "use_dpop_nonce" in errors and nonce not in (None, last)
+            helps = helps or ("invalid_dpop_proof" in errors and attempt == 0)
+            if response.status_code != 401 or not helps or not rewind(response.request):
+                break
+            last = nonce
+            response = super().send_again(response, token, settings)
+        self._prover.learn(response)
+        return response
+
+
+_TARGET = re.compile(r"([a-z][a-z0-9+.-]*://)(?:[^/?#]*@)?([^?#]+)", re.IGNORECASE)
+
+
+class DPoPKey:
+    """The key that tokens are bound to (RFC 9449); needs the extra ``jwt``.
+
+    Any number of threads may use it.
+
+    It is neither pickled nor copied: a process that is not a fork makes its own, and has tokens of
+    its own.
+
+    :param key: the private key: PEM, a JWK as a dict or as JSON, or an object of cryptography.
+    :param algorithm: None: the JWK's own, or else the usual one for the key.
+    :raises TypeError, ValueError: for what could not work; the text holds nothing of the key.
+    """
+
+    def __init__(self, key: KeySource, algorithm: str | None = None) -> None:
+        from ._keys import check_algorithm, read_key  # which needs the extra
+
+        if algorithm is not None:
+            check_algorithm("algorithm", algorithm)
+        self._key = read_key("key", key, algorithm)
+        #: What the proofs are signed with.
+        self.algorithm: str = self._key.algorithm
+        #: The public key's thumbprint (RFC 7638), which servers call ``jkt``.
+        self.thumbprint: str = self._key.thumbprint
+
+    @classmethod
+    def generate(cls, algorithm: str = "ES256") -> Self:
+        """A new key.
+
+        :param algorithm: what it is to sign with.
+        :raises TypeError, ValueError: when that is no asymmetric algorithm.
+        """
+        from ._keys import new_key
+
+        return cls(new_key(algorithm), algorithm)
+
+    def __getstate__(self) -> NoReturn:
+        raise TypeError(
+            "a DPoPKey is neither pickled nor copied: make it anew in the other process"
+        )
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.algorithm} {self.thumbprint}>"
+
+    def proof(
+        self, method: str, url: str, *, access_token: str | None = None, nonce: str | None = None
+    ) -> str:
+        """A proof for one request, to be sent as its ``DPoP`` header field; never used again.
+
+        :param method: the request's.
+        :param url: the request's; its query and its fragment are left out.
+        :param access_token: the token that the request carries; None for a token request.
+        :param nonce: what the server last asked for in ``DPoP-Nonce``.
+        :raises TypeError, ValueError: for what could not work.
+        """
+        target = _TARGET.match(text("url", url))
+        if target is None:
+            raise ValueError("url must be an absolute URL")
+        claims = {
+            "jti": secrets.token_urlsafe(16),
+            "htm": text("method", method),
+            "htu": target[1] + target[2],
+            "iat": int(time.time()),
+        }
+        if access_token is not None:
+            if not text("access_token", access_token).isascii():
+                raise ValueError("access_token must be ASCII")
+            digest = hashlib.sha256(access_token.encode()).digest()
+            claims["ath"] = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+        if nonce is not None:
+            claims["nonce"] = text("nonce", nonce)
+        return self._key.sign(claims, {"typ": "dpop+jwt", "jwk": self._key.public})
