@@ -14,7 +14,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from clientcreds_requests import ClientCredentialsAuth
-from clientcreds_requests.cli import main
+from clientcreds_requests._cli.main import main
 from clientcreds_requests.testing import LocalAuthorizationServer
 
 RUN = (sys.executable, "-m", "clientcreds_requests")

@@ -172,7 +172,9 @@ def test_w3_tls_client_auth_sends_the_client_id_alone():
 def test_w4_current_is_the_method_with_the_secret_of_this_moment(kind):
     secrets = iter(["first-one", "second-one"])
     method = kind(lambda: next(secrets))
-    assert method.current() == kind("first-one")
+    current = method.current()
+    assert type(current) is type(method)
+    assert [current.secret(), current.secret()] == ["first-one"] * 2
     assert method.secret() == "second-one"
     literal = kind("literal-one")
     assert literal.current() is literal
@@ -180,8 +182,8 @@ def test_w4_current_is_the_method_with_the_secret_of_this_moment(kind):
 
 @pytest.mark.parametrize("options", [{"encode": False}, {"encode": True}], ids=str)
 def test_w4_current_keeps_the_other_settings(options):
-    method = ClientSecretBasic(lambda: "long-secret", **options)
-    assert method.current() == ClientSecretBasic("long-secret", **options)
+    method = ClientSecretBasic(lambda: "a b", **options)
+    assert completed(method.current()) == completed(ClientSecretBasic("a b", **options))
 
 
 @pytest.mark.parametrize("secret", [None, b"bytes", 5, "", "a\n", "a\0", "\x7f"], ids=ascii)
@@ -221,7 +223,9 @@ def test_s1_the_repr_of_an_assertion_does_not_show_what_signs_it():
     [("client_secret_post", ClientSecretPost), ("client_secret_basic", ClientSecretBasic)],
 )
 def test_w3_a_name_stands_for_a_method(name, kind):
-    assert client_auth_for(name, "long-secret") == kind("long-secret")
+    method = client_auth_for(name, "long-secret")
+    assert type(method) is kind
+    assert completed(method) == completed(kind("long-secret"))
 
 
 def test_w3_a_method_stands_for_itself():

@@ -11,9 +11,10 @@ import threading
 
 import pytest
 
-from clientcreds_requests import cli
-from clientcreds_requests.cli import main
-from clientcreds_requests.demo import Demo, play
+from clientcreds_requests._cli import demo
+from clientcreds_requests._cli import main as commands
+from clientcreds_requests._cli.demo import Demo
+from clientcreds_requests._cli.main import main
 from clientcreds_requests.testing import RESET, Answer, LocalAuthorizationServer
 
 RUN = (sys.executable, "-m", "clientcreds_requests", "demo", "--seconds", "4")
@@ -72,7 +73,7 @@ def test_a_promise_that_is_broken_is_a_reason(background):
     assert cold == "the cold start took 2 token requests"
     assert together == "two token requests were under way at once"
     assert re.match(r"2 of \d+ calls failed, the first with (status 500|ConnectionError: )", failed)
-    assert figures["callers"]["failed"] == 2
+    assert figures["failed"] == 2
 
 
 def test_a_call_that_one_side_did_not_count_is_a_reason():
@@ -93,8 +94,8 @@ def test_a_server_that_gives_no_token_ends_the_demo_early_with_status_1(monkeypa
 
         __enter__ = start
 
-    monkeypatch.setattr(cli, "LocalAuthorizationServer", Refusing)
-    monkeypatch.setattr(play, "PATIENCE", 0.5)
+    monkeypatch.setattr(commands, "LocalAuthorizationServer", Refusing)
+    monkeypatch.setattr(demo, "PATIENCE", 0.5)
     assert main(["demo", "--seconds", "2"]) == 1
     captured = capsys.readouterr()
     shown = " ".join(captured.out.split())
@@ -109,7 +110,7 @@ def test_an_interrupt_before_the_start_leaves_no_thread_behind(monkeypatch, caps
         raise KeyboardInterrupt
 
     threads = set(threading.enumerate())
-    monkeypatch.setattr(cli.Screen, "say", interrupt)
+    monkeypatch.setattr(commands.Screen, "say", interrupt)
     assert main(["demo"]) == 130
     assert set(threading.enumerate()) == threads
     assert capsys.readouterr().err == "\ninterrupted\n"
@@ -117,7 +118,7 @@ def test_an_interrupt_before_the_start_leaves_no_thread_behind(monkeypatch, caps
 
 def test_json_is_one_object_and_nothing_else(monkeypatch, capsys):
     figures = {"ok": True}
-    monkeypatch.setattr(Demo, "run", lambda self: self._say("no word of this") or figures)
+    monkeypatch.setattr(Demo, "run", lambda self: self._screen.say("no word of this") or figures)
     assert main(["demo", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == figures
 
@@ -173,20 +174,20 @@ def test_its_figures_agree_with_one_another(background):
     assert background["json"].returncode == 0, text
     assert errors == ""
     figures = json.loads(text)
-    server, callers, timeline = figures["server"], figures["callers"], figures["timeline"]
     assert (figures["ok"], figures["reasons"]) == (True, [])
-    assert {name: sum(timeline[name]) for name in server} == server
-    assert server["api_calls"] == callers["calls"] + callers["sent_again"]
-    assert server["api_401s"] == callers["sent_again"] > 0
-    assert server["token_requests"] == server["tokens_issued"] + server["token_requests_reset"]
-    assert (callers["failed"], callers["saw_401"]) == (0, 0)
-    assert sum(act["callers"]["calls"] for act in figures["acts"]) == callers["calls"]
-    cold, renewal, revocation, outage = (act["server"] for act in figures["acts"])
+    for name, moments in figures["moments"].items():
+        assert len(moments) == figures[name]
+        assert name == "token_requests" or figures[name] == sum(
+            act[name] for act in figures["acts"].values()
+        )
+    assert figures["api_calls"] == figures["calls"] + figures["sent_again"]
+    assert figures["api_401s"] == figures["sent_again"] > 0
+    assert figures["token_requests"] == figures["tokens_issued"] + figures["token_requests_reset"]
+    assert (figures["failed"], figures["saw_401"]) == (0, 0)
+    cold, renewal, revocation, outage = figures["acts"].values()
     assert cold["token_requests"] == 1
     assert renewal["tokens_issued"] >= 1
-    assert revocation["api_401s"] == server["api_401s"]
-    assert outage["token_requests_reset"] == server["token_requests_reset"] > 0
-    event = timeline["events"][-1]
+    assert revocation["api_401s"] == figures["api_401s"]
+    assert outage["token_requests_reset"] == figures["token_requests_reset"] > 0
     settings = figures["settings"]
-    assert event["name"] == "outage"
-    assert event["until"] - event["at"] >= settings["outage"] > settings["leeway"]
+    assert figures["back"] - outage["at"] >= settings["outage"] > settings["leeway"]

@@ -20,7 +20,7 @@ PACKAGE = Path(clientcreds_requests.__file__).parent
 TESTS = Path(__file__).parent
 # What is loaded only by those who ask for it, and what is private to that.
 EXTRAS = {
-    *("__main__", "_keys", "_sealing", "cli", "cli_options", "dpop", "identity", "jwt"),
+    *("__main__", "_keys", "_sealing", "dpop", "identity", "jwt"),
     *("pytest_plugin", "redis"),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -23,7 +23,7 @@ DIST_INFO = {
 }
 NEEDED = {
     "clientcreds_requests/py.typed",
-    "clientcreds_requests/demo/__init__.py",
+    "clientcreds_requests/_cli/main.py",
     "clientcreds_requests/testing/__init__.py",
 }
 MADE_BY_SETUPTOOLS = ("PKG-INFO", "clientcreds_requests.egg-info/")

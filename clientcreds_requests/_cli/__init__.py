@@ -1,0 +1,1 @@
+"""The command line: ``clientcreds-requests``, and ``python -m clientcreds_requests``."""
