@@ -59,8 +59,8 @@ class RedisServer:
         return {"unix_socket_path": self._path}
 
     def client(self, **options: Any) -> redis.Redis:
-        """A client with the settings that its users have by default."""
-        return redis.Redis(**self.address, **options)
+        """A client with the settings that its users have by default, and a timeout."""
+        return redis.Redis(**{**self.address, "socket_timeout": PATIENCE, **options})
 
     def start(self) -> RedisServer:
         where = ["--bind", "127.0.0.1"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 
@@ -10,9 +11,10 @@ import pytest
 import requests
 from fleet import Fleet, board
 from helpers import PATIENCE, Held, until
-from redis_server import ONCE, RedisServer, needs_redis_server
+from redis_server import RedisServer, free_port, needs_redis_server
 
 from clientcreds_requests import ClientCredentialsAuth, TokenError
+from clientcreds_requests import redis as store_module
 from clientcreds_requests.redis import RedisTokenStore
 from clientcreds_requests.testing import Answer
 
@@ -26,7 +28,7 @@ pytestmark = [
 
 @pytest.fixture
 def redis_server():
-    with RedisServer() as server:
+    with RedisServer(port=free_port()) as server:
         yield server
 
 
@@ -34,14 +36,21 @@ def redis_server():
 def join(server, redis_server):
     """Makes the auth of a process that joins the fleet."""
 
-    def make(**options) -> ClientCredentialsAuth:
+    def make(name=None, timeout=10, **options) -> ClientCredentialsAuth:
         # So many processes on a few cores: Redis is not slow, they are.
-        store = RedisTokenStore(redis_server.client(retry=ONCE), timeout=10)
+        store = RedisTokenStore(redis_server.client(client_name=name), timeout=timeout)
         url, client_id = server.token_endpoint, server.client_id
         options.setdefault("client_secret", server.client_secret)
         return ClientCredentialsAuth(url, client_id, store=store, body="form", **options)
 
     return make
+
+
+@pytest.fixture
+def long_lease(monkeypatch):
+    """A lease that does not end while a token request is held by a test on a busy machine."""
+    monkeypatch.setattr(store_module, "LEASE", 60.0)
+    monkeypatch.setattr(store_module, "LONGEST_WAIT", 60.0)
 
 
 def test_c1_64_processes_that_start_together_make_one_token_request(server, join):
@@ -64,51 +73,63 @@ def test_c3_processes_forked_from_one_that_has_used_the_store_share_it(server, j
     assert len(server.token_requests) == 2
 
 
-def test_one_failure_is_heard_by_all_who_wait(server, join):
+def test_c1_one_failure_is_raised_in_all_processes_that_wait(
+    server, redis_server, join, long_lease
+):
     size = 16
-    held, looks = Held(Answer(503, {"error": "temporarily_unavailable"})), board(size)
+    held = Held(Answer(503, {"error": "temporarily_unavailable"}))
     server.answer_next(held)
 
     def work(number):
-        auth = join(retries=0)
-        client = auth._store._client
-        pipeline = client.pipeline
-
-        def counted(*arguments, **settings):
-            looks[number] += 1
-            return pipeline(*arguments, **settings)
-
-        client.pipeline = counted
         try:
-            auth.get_token()
+            join(f"process-{number}", retries=0).get_token()
         except TokenError as error:
             return error.error
 
-    with Fleet(size, work) as fleet:
+    with redis_server.client() as client, Fleet(size, work) as fleet:
         fleet.start()
-        # Who has looked twice waits, or is the one who asks.
-        until(lambda: held.arrived.is_set() and min(looks) >= 2)
+        assert held.arrived.wait(PATIENCE)
+        # All but the one who asks have asked for the lock in vain.
+        until(lambda: [c["cmd"] for c in client.client_list() if c["name"]].count("set") == 15)
         held.released.set()
         assert fleet.join() == ["temporarily_unavailable"] * size
     assert len(server.token_requests) == 1
 
 
-def test_who_is_killed_while_it_asks_is_replaced(server, join):
+def test_f3_after_failures_the_fleet_leaves_the_endpoint_alone(server, join):
+    server.answer_next(*[Answer(503, headers={"Retry-After": "60"})] * 100)
+
+    def work(_):
+        with pytest.raises(TokenError) as caught:
+            join(retries=0).authorize()
+        return caught.value.status_code, 50 < caught.value.retry_after <= 60
+
+    for _ in range(2):
+        with Fleet(8, work) as fleet:
+            assert fleet.start().join() == [[503, True]] * 8
+    assert len(server.token_requests) == 1
+
+
+def test_c1_a_process_that_is_killed_while_it_asks_is_replaced_within_three_seconds(server, join):
     held = Held()
     server.answer_next(held)
 
     def work(_):
-        return join(extra_headers={"X-Pid": lambda: str(os.getpid())}).get_token().fingerprint
+        token = join(extra_headers={"X-Pid": lambda: str(os.getpid())}).get_token()
+        return token.fingerprint, time.monotonic()
 
     with Fleet(8, work) as fleet:
         fleet.start()
         assert held.arrived.wait(PATIENCE)
         (first,) = server.token_requests
         fleet.kill(int(first.headers["X-Pid"]))
-        tokens = fleet.join()
+        killed = time.monotonic()
+        served = fleet.join()
         held.released.set()
-    assert len(tokens) == 7
-    assert len(set(tokens)) == 1
+    assert len(served) == 7
+    assert len({fingerprint for fingerprint, _ in served}) == 1
+    # A second is left to a machine that is busy.
+    assert max(at for _, at in served) - killed < 3 + 1
     _, second = server.token_requests
     assert second.headers["X-Pid"] != first.headers["X-Pid"]
 
@@ -137,13 +158,13 @@ def test_r1_a_revocation_costs_one_token_request(server, join):
 class Load:
     """Processes that go on calling with four threads each, and what can be seen of it."""
 
-    def __init__(self, size, join, **windows) -> None:
-        self._size, self._join, self._windows = size, join, windows
+    def __init__(self, size, join, **options) -> None:
+        self._size, self._join, self._options = size, join, options
         self._calls, self._tokens, self._latest = board(size), board(size), board(size)
         self._end = board(1)
 
     def __call__(self, number):
-        auth = self._join(**self._windows)
+        auth = self._join(**self._options)
         tokens = [auth.get_token().fingerprint]
         failures = []
 
@@ -187,7 +208,7 @@ class Load:
         return len(set(self._latest)) == 1 and self._latest[0]
 
 
-def test_l2_a_renewal_under_load_is_one_request_and_nobody_waits_for_it(server, join):
+def test_l2_a_renewal_under_load_is_one_request_and_nobody_waits_for_it(server, join, long_lease):
     server.lifetime, rounds = 10, 2
     held = [Held() for _ in range(rounds)]
     server.answer_next(None, *held)
@@ -215,7 +236,7 @@ def test_l2_a_renewal_under_load_is_one_request_and_nobody_waits_for_it(server, 
     assert had == [had[0]] * 16
 
 
-def test_while_redis_is_gone_each_process_asks_for_itself_and_then_the_fleet_again(
+def test_no_call_fails_while_redis_is_stopped_and_the_fleet_shares_again_afterwards(
     server, redis_server, join
 ):
     server.lifetime, size = 4, 8
@@ -245,3 +266,18 @@ def test_while_redis_is_gone_each_process_asks_for_itself_and_then_the_fleet_aga
     later = sorted((tokens[tokens.index(issued[1]) :] for tokens, _ in outcomes), key=len)
     for tokens in later:
         assert tokens == later[-1][: len(tokens)]
+
+
+def test_no_call_fails_while_redis_hangs(server, redis_server, join):
+    server.lifetime, size = 4, 4
+    load = Load(size, join, leeway=0.2, renew_ahead=1.5, timeout=0.2)
+    with Fleet(size, load) as fleet:
+        fleet.start()
+        until(lambda: load.had_tokens() == 2)
+        redis_server.signal(signal.SIGSTOP)
+        until(lambda: load.had_tokens() == 4)
+        redis_server.signal(signal.SIGCONT)
+        until(load.share_a_token)
+        load.end()
+        outcomes = fleet.join()
+    assert [failures for _, failures in outcomes] == [[]] * size
