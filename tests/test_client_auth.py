@@ -180,6 +180,19 @@ def test_w4_current_is_the_method_with_the_secret_of_this_moment(kind):
     assert literal.current() is literal
 
 
+def test_w4_a_secret_of_a_type_that_hides_its_text_is_sent_as_it_is():
+    class Hidden(str):
+        __slots__ = ()
+
+        def __str__(self):
+            return "***"
+
+    for secret in (Hidden("long-secret"), lambda: Hidden("long-secret")):
+        assert completed(ClientSecretPost(secret))[0]["client_secret"] == "long-secret"
+        for encode in (True, False):
+            assert basic("me", secret, encode=encode) == "me:long-secret"
+
+
 @pytest.mark.parametrize("options", [{"encode": False}, {"encode": True}], ids=str)
 def test_w4_current_keeps_the_other_settings(options):
     method = ClientSecretBasic(lambda: "a b", **options)

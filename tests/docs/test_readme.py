@@ -86,7 +86,7 @@ def namespace(server, monkeypatch, tmp_path):
     "block", BLOCKS, ids=lambda block: re.sub(r"\W+", " ", block.split("\n")[0])[:60]
 )
 def test_a_block_of_the_readme_runs(block, server, namespace, tmp_path, request):
-    if "clientcreds_requests.jwt" in block:  # which the local server does not know
+    if "PrivateKeyJWT" in block or "dpop=" in block:  # which the local server does not know
         kind = "DPoP" if "dpop=" in block else "Bearer"
         server.answer_next(Answer(200, token_answer("t", token_type=kind)))
     exec(compile(localised(block, server, tmp_path), "README.md", "exec"), namespace)

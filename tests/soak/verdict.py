@@ -14,6 +14,8 @@ from clientcreds_requests.testing import RecordedRequest as Request
 
 LAG = 1.0
 """Seconds that a busy machine may take from one step of a thread to the next."""
+JUMP = 1.0
+"""Seconds for which a jump of the wall clock, which a suspend is too, may go unnoticed (L4)."""
 CALLS_OF_A_CHILD = 3
 
 Complaint = tuple[float, str]
@@ -195,7 +197,7 @@ class Verdict:
             flight = self._by_token.get(token)
             refused = inf if flight is None or flight.rests else self._refusals.get(token, inf)
             if process(call) == self._parent:  # children know nothing of later refusals, suspends
-                end = min(end, self._world.ends.get(token, inf), refused + LAG)
+                end = min(end, self._world.ends.get(token, inf) + JUMP, refused + LAG)
             # It may have waited for the token; if it was sent again, the stamps are the old ones.
             looked = max(sent(call), float(call.headers["X-Attached"]) - LAG)
             if end < max(looked, call.started - 2 * LAG):

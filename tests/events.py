@@ -1,0 +1,30 @@
+"""What the tests of logs and counters share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from test_manager import Fetch
+
+from clientcreds_requests import (
+    TokenError,
+    TokenManager,
+)
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+SECTION = README.partition("\n## Observability\n")[2].partition("\n## ")[0]
+
+
+DOWN = TokenError(
+    "down: later",
+    error="temporarily_unavailable",
+    error_description="come back later",
+    error_uri="https://as.example/down",
+    status_code=503,
+    retry_after=9.0,
+)
+
+
+def manager_and_fetch(clock):
+    fetch = Fetch(clock)
+    return TokenManager(fetch), fetch
