@@ -1,6 +1,6 @@
-"""Checks of constructor arguments, and of what the package uses of others' private attributes.
+"""Checks of arguments, and the private attributes of other packages that are used.
 
-Each error names the argument and says what to pass.
+The functions raise a TypeError or ValueError that names the argument and says what to pass.
 """
 
 from __future__ import annotations
@@ -10,92 +10,45 @@ import math
 import ssl
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import requests
 from requests.structures import CaseInsensitiveDict
 from requests.utils import check_header_validity
 from urllib3 import Retry
 
+_FORKED = "a thread that a forked child does not have may hold it; there is no public way"
 
-class Private(NamedTuple):
-    """An attribute that its owner does not document.
-
-    :param owner: the dotted name of a class.
-    :param name: of the attribute.
-    :param reason: why it is used, and what is done without it.
-    """
-
-    owner: str
-    name: str
-    reason: str
-
-
-_FORKED = "a thread that a forked child does not have may have held it; there is no public way"
-
-#: Every private attribute of another package that the core uses.
-PRIVATE = (
-    Private(
-        *("requests.structures.CaseInsensitiveDict", "_store"),
-        "a header field is set at a third of the price; without it, as a field always is",
-    ),
-    Private(
-        *("requests.models.Response", "_content"),
-        "what was read within bounds becomes the content; without it, requests reads all there is",
-    ),
-    Private(
-        *("requests.models.PreparedRequest", "_cookies"),
-        "the cookies of a 401 join those of the request; without it, they are not sent",
-    ),
-    Private("http.cookiejar.CookieJar", "_cookies_lock", _FORKED),
-    Private("urllib3._collections.RecentlyUsedContainer", "lock", _FORKED),
-    Private("queue.Queue", "mutex", _FORKED),
-    Private("queue.Queue", "not_empty", _FORKED),
-    Private("queue.Queue", "not_full", _FORKED),
-    Private("queue.Queue", "queue", "the connections in it are the parent's; no public way"),
-)
-
-
-def _works(attempt: Callable[[], bool]) -> bool:
-    try:
-        return attempt()
-    except Exception:  # another release, which may do anything
-        return False
-
-
-def _set_in_store() -> bool:
-    headers = CaseInsensitiveDict({"authorization": "other"})
-    headers._store["authorization"] = ("Authorization", "value")
-    return list(headers.items()) == [("Authorization", "value")]
-
-
-def _set_content() -> bool:
-    response = requests.Response()
-    unread = response._content is False
-    response._content = b"content"
-    return unread and response.content == b"content"
-
+#: Every private attribute of another package that the core uses, with the reason.
+PRIVATE = {
+    "requests.structures.CaseInsensitiveDict._store": "sets a field in a third of the time",
+    "requests.models.Response._content": "takes a body read within bounds; else it has no bounds",
+    "requests.models.PreparedRequest._cookies": "takes the cookies of a 401; else they are lost",
+    "http.cookiejar.CookieJar._cookies_lock": _FORKED,
+    "urllib3._collections.RecentlyUsedContainer.lock": _FORKED,
+    "queue.Queue.mutex": _FORKED,
+    "queue.Queue.not_empty": _FORKED,
+    "queue.Queue.not_full": _FORKED,
+    "queue.Queue.queue": "holds connections of the parent; there is no public way",
+}
 
 #: True if header fields may be set, and bodies read, by way of the private attributes above.
-HEADERS_HAVE_STORE = _works(_set_in_store)
-CONTENT_CAN_BE_SET = _works(_set_content)
+HEADERS_HAVE_STORE = vars(CaseInsensitiveDict({"A": "b"})).get("_store") == {"a": ("A", "b")}
+CONTENT_CAN_BE_SET = vars(requests.Response()).get("_content") is False
 
 ExtraHeaders: TypeAlias = Mapping[str, str | Callable[[], str]]
 
 #: A client certificate and its key, as requests takes them.
 Cert: TypeAlias = str | tuple[str, str] | None
 
-# The request's own, or a second way of proving who asks.
+# Set by the request itself, or a second client authentication.
 _OWN_HEADERS = frozenset(
     {"authorization", "connection", "content-length", "content-type", "cookie", "host"}
 )
 
 
 def text(name: str, value: object) -> str:
-    """A non-empty string.
-
-    :raises TypeError, ValueError: when it is none.
-    """
+    """Return a non-empty string that can be encoded."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, not {type(value).__name__}")
     if not value:
@@ -105,25 +58,24 @@ def text(name: str, value: object) -> str:
     return value
 
 
-def identifier(name: str, value: object) -> str:
-    """A non-empty string without control characters, and without white space around it.
-
-    :raises TypeError, ValueError: when it is none.
-    """
+def single_line(name: str, value: object) -> str:
+    """Return a text without control characters."""
     found = text(name, value)
-    if found != found.strip() or any(character < " " or character == "\x7f" for character in found):
-        raise ValueError(
-            f"{name} has white space around it, or a control character; strip the newline that a "
-            "file or a copy ends with"
-        )
+    if any(character < " " or character == "\x7f" for character in found):
+        raise ValueError(f"{name} has a control character; strip the newline a file ends with")
+    return found
+
+
+def identifier(name: str, value: object) -> str:
+    """Return a text without control characters and without white space around it."""
+    found = single_line(name, value)
+    if found != found.strip():
+        raise ValueError(f"{name} has white space around it; strip it")
     return found
 
 
 def strings(name: str, values: Iterable[str] | None) -> list[str]:
-    """The strings of an iterable; none for None.
-
-    :raises TypeError: for anything else, one bare string among it.
-    """
+    """Return the strings of an iterable; an empty list for None."""
     if isinstance(values, (str, bytes)):
         raise TypeError(f"{name} must be a list of str, not one {type(values).__name__}")
     try:
@@ -137,27 +89,21 @@ def strings(name: str, values: Iterable[str] | None) -> list[str]:
 
 
 def seconds(name: str, value: object, *, zero: bool = False) -> float:
-    """A finite number of seconds, more than zero unless zero is allowed.
-
-    :raises TypeError, ValueError: when it is none.
-    """
+    """Return a finite number of seconds, greater than zero unless zero is allowed."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}")
     try:
         number = float(value)
     except OverflowError:  # an int beyond all floats
         number = math.inf
-    # A longer wait, of some centuries, is an error in Python itself.
+    # Python itself rejects longer waits.
     if not number <= threading.TIMEOUT_MAX or number < 0 or (number == 0 and not zero):
         raise ValueError(f"{name} must be a finite number of seconds, {'>=' if zero else '>'} 0")
     return number
 
 
 def header_fields(headers: ExtraHeaders | None) -> dict[str, str | Callable[[], str]]:
-    """Further header fields of the token request.
-
-    :raises TypeError, ValueError: when one could not be sent, or is the request's own.
-    """
+    """Return the ``extra_headers`` of a token request, checked."""
     if headers is not None and not isinstance(headers, Mapping):
         raise TypeError(f"extra_headers must be a mapping, not {type(headers).__name__}")
     checked = dict(headers or {})
@@ -171,24 +117,18 @@ def header_fields(headers: ExtraHeaders | None) -> dict[str, str | Callable[[], 
 
 
 def header_field(what: str, name: str, value: str) -> None:
-    """Check one header field; the error does not quote its value.
-
-    :raises ValueError: when it could not be sent.
-    """
+    """Check that a header field can be sent."""
     valid = False
     with contextlib.suppress(requests.exceptions.InvalidHeader):  # which quotes the value
         check_header_validity((name, value))
-        # Some versions of requests let the newline that a file ends with pass.
+        # Some versions of requests accept a trailing newline.
         valid = not value.endswith(("\r", "\n"))
     if not valid:
         raise ValueError(f"{what}: {name!r} is no valid header field")
 
 
 def check_certificate(cert: Cert) -> None:
-    """Check that a client certificate is there, with its key.
-
-    :raises TypeError, ValueError: when it could not be used.
-    """
+    """Check that a client certificate can be read, with its key."""
     paths = cert if isinstance(cert, tuple) else (cert, cert)
     certificate, key = paths if len(paths) == 2 else (None, None)
     if not isinstance(certificate, str) or not isinstance(key, str):
@@ -204,19 +144,13 @@ def check_certificate(cert: Cert) -> None:
 
 
 def attempt_timeout(timeout: float | tuple[float, float]) -> tuple[float, float]:
-    """The (connect, read) timeouts of one attempt, in seconds.
-
-    :raises TypeError, ValueError: when they are none.
-    """
+    """Return the (connect, read) timeouts of one attempt, in seconds."""
     connect, read = timeout if isinstance(timeout, tuple) and len(timeout) == 2 else (timeout,) * 2
     return seconds("timeout", connect), seconds("timeout", read)
 
 
 def retry_count(retries: int | Retry) -> int | Retry:
-    """A number of retries, or a policy.
-
-    :raises TypeError, ValueError: when it is neither.
-    """
+    """Return a number of retries, or a policy, checked."""
     if isinstance(retries, bool) or not isinstance(retries, (int, Retry)):
         raise TypeError(f"retries must be an int or urllib3.Retry, not {type(retries).__name__}")
     if isinstance(retries, int) and retries < 0:

@@ -2,49 +2,40 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ._redaction import raise_apart
 from .client_auth import ClientSecretJWT, check_secret
 from .discovery import Issuer
 
-# In bytes: what is larger is no secret, and is not read whole.
+# In bytes. A larger file holds no secret, and is not read completely.
 _LONGEST_SECRET = 64 * 1024
 
 
-class SecretFile:
-    """A client secret in a file, as Docker and Kubernetes mount it.
+def read_secret(path: str) -> str:
+    """Return the client secret in a file, as Docker and Kubernetes mount it.
 
-    Used as ``client_secret`` it is read anew for every token request, so that rotation needs no
-    restart.
+    Its final newline is dropped, and a byte order mark.
 
-    :param path: of the file; the newline that it ends with is dropped.
+    :raises OSError, UnicodeError: if it cannot be read.
+    :raises ValueError: if it is too large to be a secret.
     """
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-
-    def __call__(self) -> str:
-        """Return the secret that the file holds now.
-
-        :raises OSError, UnicodeError: if it cannot be read.
-        :raises ValueError: if it is too large to be a secret.
-        """
-        with open(self.path, "rb") as file:
-            read = file.read(_LONGEST_SECRET + 1)
-        if len(read) > _LONGEST_SECRET:
-            raise ValueError(f"a file of more than {_LONGEST_SECRET} bytes is no client secret")
-        content = read.decode()
-        return content.removeprefix("\ufeff").removesuffix("\n").removesuffix("\r")
+    with open(path, "rb") as file:
+        content = file.read(_LONGEST_SECRET + 1)
+    if len(content) > _LONGEST_SECRET:
+        raise ValueError(f"a file of more than {_LONGEST_SECRET} bytes is no client secret")
+    return content.decode().removeprefix("\ufeff").removesuffix("\n").removesuffix("\r")
 
 
 def by_environment(prefix: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of a constructor that the environment gives.
 
-    :param prefix: how the names of the variables begin. One that is empty is not set.
-    :param options: keyword arguments, which come first.
-    :raises TypeError, ValueError: if something is missing or set twice; the text names it.
+    :param prefix: how the names of the variables begin. An empty variable counts as not set.
+    :param options: keyword arguments; they override the environment.
+    :raises TypeError, ValueError: if something is missing or set twice; the message names it.
     """
     if not isinstance(prefix, str):
         raise TypeError(f"prefix must be a str, not {type(prefix).__name__}")
@@ -55,23 +46,24 @@ def by_environment(prefix: str, options: Mapping[str, Any]) -> dict[str, Any]:
     def value(name: str) -> str | None:
         return os.environ.get(prefix + name) or None
 
-    issuer, endpoint = value("ISSUER"), value("TOKEN_ENDPOINT")
+    issuer, endpoint, client_id = value("ISSUER"), value("TOKEN_ENDPOINT"), value("CLIENT_ID")
     if (issuer is None) == (endpoint is None):
         how_many = "neither" if issuer is None else "both"
         raise ValueError(f"set one of {prefix}TOKEN_ENDPOINT and {prefix}ISSUER; {how_many} is set")
-    client_id = value("CLIENT_ID")
     if client_id is None:
         raise ValueError(f"{prefix}CLIENT_ID is not set")
-    secret = _secret(prefix, value("CLIENT_SECRET"), value("CLIENT_SECRET_FILE"))
-    resources = value("RESOURCES")
-    found = {
-        "scope": value("SCOPE"),
-        "resources": None if resources is None else resources.split(),
-        "audience": value("AUDIENCE"),
-        "body": value("BODY"),
-        "client_auth": value("CLIENT_AUTH"),
-    }
-    settings = {name: said for name, said in found.items() if said is not None} | dict(options)
+    secret: str | Callable[[], str] | None = value("CLIENT_SECRET")
+    path = value("CLIENT_SECRET_FILE")
+    if path is not None:
+        if secret is not None:
+            raise ValueError(f"set one of {prefix}CLIENT_SECRET and {prefix}CLIENT_SECRET_FILE")
+        _check_secret_file(prefix, path)
+        secret = functools.partial(read_secret, path)  # for every token request
+    settings = dict(options)
+    for name in ("scope", "resources", "audience", "body", "client_auth"):
+        found = value(name.upper())
+        if found is not None:
+            settings.setdefault(name, found.split() if name == "resources" else found)
     if issuer is not None:
         return by_issuer(issuer, client_id, secret, settings)
     return {
@@ -82,29 +74,24 @@ def by_environment(prefix: str, options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _secret(prefix: str, secret: str | None, path: str | None) -> str | SecretFile | None:
-    if path is None:
-        return secret
-    if secret is not None:
-        raise ValueError(f"set one of {prefix}CLIENT_SECRET and {prefix}CLIENT_SECRET_FILE")
+def _check_secret_file(prefix: str, path: str) -> None:
     name = f"{prefix}CLIENT_SECRET_FILE"
     # The path is not quoted: it may be the secret itself, by mistake.
-    if not os.path.isfile(path):  # a pipe would let the constructor wait
+    if not os.path.isfile(path):  # reading a pipe would block the constructor
         raise ValueError(
             f"{name} is not the path of a file; pass the path of the file that holds the secret, "
             f"or set {prefix}CLIENT_SECRET"
         )
-    file, content, problem = SecretFile(path), "", ""
     try:
-        content = file()
-    except (OSError, UnicodeError) as error:
+        content = read_secret(path)
+    except (OSError, UnicodeError) as error:  # which may quote the secret
         problem = f"it cannot be read ({type(error).__name__})"
+        raise_apart(ValueError(f"{name}: {problem}"), None)
     except ValueError as error:
-        problem = str(error)
-    if problem:  # out here, where the error does not hold on to one that may quote the secret
-        raise ValueError(f"{name}: {problem}")
+        raise ValueError(f"{name}: {error}") from None
+    if not content:
+        raise ValueError(f"{name}: the file is empty")
     check_secret(f"the content of {name}", content)
-    return file
 
 
 def by_issuer(
@@ -115,19 +102,20 @@ def by_issuer(
 ) -> dict[str, Any]:
     """Return the arguments of a constructor that leaves the rest to an issuer's metadata.
 
-    :raises TypeError, ValueError: for arguments that cannot work.
+    :raises TypeError, ValueError: if an argument cannot work.
     """
-    arguments = {"body": "form", **options}
     if "token_endpoint" in options:
         raise TypeError("token_endpoint cannot be passed: the issuer's metadata names it")
-    if arguments.get("client_auth") == "client_secret_jwt":
-        if client_secret is None:
-            raise ValueError("client_secret is needed for client_secret_jwt")
-        arguments["client_auth"] = ClientSecretJWT(client_secret, issuer)
-        client_secret = None
-    return {
-        **arguments,
+    arguments = {
+        "body": "form",
+        **options,
         "token_endpoint": Issuer(issuer, choose_auth="client_auth" not in options),
         "client_id": client_id,
         "client_secret": client_secret,
     }
+    if options.get("client_auth") == "client_secret_jwt":
+        if client_secret is None:
+            raise ValueError("client_secret is needed for client_secret_jwt")
+        arguments["client_auth"] = ClientSecretJWT(client_secret, issuer)
+        arguments["client_secret"] = None
+    return arguments

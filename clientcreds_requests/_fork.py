@@ -13,8 +13,7 @@ from weakref import WeakKeyDictionary
 import requests
 from requests.adapters import HTTPAdapter
 
-# The only state of this package beside its objects: os.register_at_fork() cannot be undone, so
-# it is called once, for whatever is alive at the fork.
+# os.register_at_fork() cannot be undone, so it is called once for all objects alive at the fork.
 _resets: WeakKeyDictionary[Any, Callable[[Any], None]] = WeakKeyDictionary()
 
 
@@ -25,7 +24,7 @@ def reset_in_child(instance: object, reset: Callable[[Any], None]) -> None:
 
 def _reset_all() -> None:
     for instance, reset in list(_resets.items()):
-        with contextlib.suppress(Exception):  # the others are needed all the same
+        with contextlib.suppress(Exception):  # one that fails must not stop the others
             reset(instance)
 
 
@@ -34,13 +33,13 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows does not fork
 
 
 def start_thread(make: Callable[[], threading.Thread]) -> threading.Thread | None:
-    """Start a thread that does not keep the process from ending.
+    """Start a daemon thread.
 
-    :param make: makes it; a subinterpreter may refuse that already.
-    :return: None where there can be none: at interpreter exit, in a subinterpreter that allows no
+    :param make: constructs it, which raises RuntimeError in some subinterpreters.
+    :return: None if none can be started: at interpreter exit, in a subinterpreter that allows no
         daemon threads, in WebAssembly.
     """
-    if sys.is_finalizing():  # start() would wait for ever
+    if sys.is_finalizing():  # start() would block for ever
         return None
     try:
         thread = make()
@@ -52,10 +51,10 @@ def start_thread(make: Callable[[], threading.Thread]) -> threading.Thread | Non
 
 
 def drop_connections(session: requests.Session) -> None:
-    """Close a session's pooled connections, in a child: the parent goes on using them.
+    """Close a session's pooled connections in a forked child; the parent keeps using them.
 
-    Locks are replaced, since a thread that the child does not have may have held them. Closing
-    sends nothing: the parent's connections stay whole.
+    Locks are replaced, since a thread that the child does not have may hold them. Closing sends
+    nothing, so the parent's connections stay intact.
     """
     session.cookies._cookies_lock = threading.RLock()
     for adapter in session.adapters.values():
@@ -76,7 +75,7 @@ def _empty(pool: Any) -> None:
     connections = list(queue.queue)
     queue.queue.clear()
     for _ in range(queue.maxsize):
-        queue.put_nowait(None)  # as urllib3 marks a place that is free
+        queue.put_nowait(None)  # urllib3's mark of a free place
     for connection in connections:
         if connection is not None:
             connection.close()

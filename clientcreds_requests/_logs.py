@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from .exceptions import TokenError
 from .tokens import Token
 
-#: Prefix of the field names: a log record has one namespace for all, and "event" is structlog's.
+#: Prefix of the field names: all libraries share the namespace of a log record.
 PREFIX = "clientcreds_"
 
-#: The name of each event, its level, and its message, made of its fields.
+#: The level and message of each event, by its name.
 EVENTS: Mapping[str, tuple[int, str]] = {
     # At the token endpoint.
     "token_obtained": (logging.DEBUG, "got token %(fingerprint)s from %(endpoint)s"),
@@ -54,12 +54,11 @@ def log(
     failure: TokenError | None = None,
     **fields: str | float | None,
 ) -> None:
-    """Log an event; nothing that a handler or filter raises gets out.
+    """Log an event; exceptions of handlers and filters are suppressed.
 
-    :param event: its name.
-    :param token: of which its fingerprint is told.
-    :param failure: of which its text, its OAuth error code and its status are told.
-    :param fields: what else there is to be known, nothing secret among it.
+    :param token: logged by its fingerprint.
+    :param failure: logged by its text, its OAuth error code and its status.
+    :param fields: further fields, none of them secret.
     """
     level, message = EVENTS[event]
     if logger.isEnabledFor(level):
@@ -67,9 +66,9 @@ def log(
             fields["fingerprint"] = token.fingerprint
         if failure is not None:
             fields.update(reason=str(failure), error=failure.error, status=failure.status_code)
-        # OpenTelemetry warns of attributes that are None.
+        # OpenTelemetry warns about attributes that are None.
         known = {name: value for name, value in fields.items() if value is not None}
         known["event"] = event
         extra = {PREFIX + name: value for name, value in known.items()}
-        with contextlib.suppress(Exception):  # a handler or filter that raises costs no token
+        with contextlib.suppress(Exception):  # a failing handler or filter must not lose a token
             logger.log(level, message, known, extra=extra, stacklevel=2)

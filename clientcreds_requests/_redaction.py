@@ -1,4 +1,4 @@
-"""Taking secrets out of what a user, a log or a debugger gets to see."""
+"""Removes secrets from what users, logs and error trackers can see."""
 
 from __future__ import annotations
 
@@ -18,52 +18,50 @@ from ._urls import without_query
 
 
 class Redactor:
-    """Takes secrets out of a server's words, should it repeat what it was sent.
+    """Removes secrets from a server's text, in case it repeats what was sent.
 
-    :param secrets: what was sent; very short ones are left in, as they may be part of a word.
+    :param secrets: those of up to four characters are not removed: they may be part of a word.
     """
 
     def __init__(self, *secrets: str) -> None:
+        self._given = secrets
         forms = {form for secret in secrets if len(secret) > 4 for form in _forms(secret)}
         self._secrets = sorted(forms, key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
-        """The text without the secrets; none of it, when one is there in disguise."""
+        """Return the text without the secrets; nothing of it if one is in it, encoded otherwise."""
         for secret in self._secrets:
             text = text.replace(secret, "[redacted]")
         disguised = self._secrets and any(s in v for v in _unescaped(text) for s in self._secrets)
         return "[redacted]" if disguised else text
 
     def line(self, text: str, limit: int = 300) -> str:
-        """The same as one bounded line of printable characters (RFC 6749 §10.14)."""
+        """Return the text as one bounded line of printable characters (RFC 6749 §10.14)."""
         text = "".join(c if c.isprintable() else " " for c in self(text)[: 4 * limit])
-        text = self(" ".join(text.split()))  # a secret with spaces may only now be one
+        text = self(" ".join(text.split()))  # which may have completed a secret with spaces
         return text if len(text) <= limit else f"{text[:limit]}..."
 
     def knowing(self, token: object) -> Redactor:
-        """One that also knows a token that came in vain."""
-        twin = Redactor()
-        found = [token] if isinstance(token, str) and len(token) > 4 else []
-        twin._secrets = sorted({*self._secrets, *found}, key=len, reverse=True)
-        return twin
+        """Return a redactor that removes a token, too."""
+        return Redactor(*self._given, token) if isinstance(token, str) else self
 
 
 def _forms(secret: str) -> tuple[str, ...]:
-    """A secret as a server may repeat it: as it is, or as it was sent."""
+    """Return the encodings in which a server may repeat a secret."""
     escaped = (json.dumps(secret, ensure_ascii=ascii)[1:-1] for ascii in (True, False))
     quoted = (quote(secret, s, errors="replace") for s in ("", "/"))
     page = secret
     for name, character in _ENTITIES.items():
         page = page.replace(character, f"&{name};")
-    apostrophe = page.replace("&apos;", "&#x27;")  # as Python and others write it
+    apostrophe = page.replace("&apos;", "&#x27;")  # the form that html.escape() writes
     return secret, *quoted, quote_plus(secret, errors="replace"), *escaped, page, apostrophe
 
 
 def _unescaped(text: str) -> Iterator[str]:
-    """What a text says to those who read it as JSON, as HTML or as a URL."""
+    """Yield a text decoded as JSON, as HTML and as a URL."""
     if "\\" in text:
         characters = re.sub(_JSON, lambda found: found[2] or chr(int(found[1], 16)), text)
-        # A character beyond the first 65,536 is written as two.
+        # Joins surrogate pairs.
         yield characters.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if "&" in text:
         yield re.sub(_HTML, _character, text)
@@ -72,24 +70,24 @@ def _unescaped(text: str) -> Iterator[str]:
 
 
 _JSON = r"(?s)\\(?:u([0-9a-fA-F]{4})|(.))"
-# As browsers read it: in any case, and without the semicolon too.
+# Browsers accept any case, and a missing semicolon.
 _HTML = r"(?i)&(?:#0*([0-9]{1,6})|#x0*([0-9a-f]{1,5})|(amp|lt|gt|quot|apos));?"
 _ENTITIES = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 
 
 def _character(found: re.Match[str]) -> str:
     decimal, hexadecimal, name = found.groups()
-    return (
-        _ENTITIES[name.lower()] if name else chr(int(decimal or hexadecimal, 10 if decimal else 16))
-    )
+    if name:
+        return _ENTITIES[name.lower()]
+    return chr(int(decimal) if decimal else int(hexadecimal, 16))
 
 
 def credentials_in(authorization: str) -> Iterator[str]:
-    """What is secret in an Authorization header, as a server might repeat it."""
+    """Yield the secrets of an Authorization header, as a server may repeat them."""
     scheme, _, credentials = authorization.partition(" ")
     yield credentials
     if scheme.lower() == "basic":
-        with contextlib.suppress(ValueError):  # a method of the user's own may send anything
+        with contextlib.suppress(ValueError):  # a custom method may send anything
             decoded = base64.b64decode(credentials)
             for encoding in ("latin-1", "utf-8"):
                 secret = decoded.decode(encoding).partition(":")[2]
@@ -97,40 +95,32 @@ def credentials_in(authorization: str) -> Iterator[str]:
 
 
 def bare_request(url: str) -> requests.PreparedRequest:
-    """The token request without anything that could be secret."""
+    """Return the token request without secrets."""
     request = requests.Request("POST", without_query(url)).prepare()
     request.headers.clear()
     return request
 
 
 def bare_response(response: requests.Response, url: str, redact: Redactor) -> requests.Response:
-    """An answer without what it repeats of a secret, and without its request's."""
+    """Return an answer without secrets, also in its request."""
     bare = requests.Response()
     bare.status_code, bare.reason = response.status_code, redact(response.reason or "")
     for name, value in response.headers.items():
         bare.headers[redact(name)] = redact(value)
     bare.url, bare.elapsed = without_query(url), response.elapsed
     bare.request = bare_request(url)
-    # Only what can be read can be searched: the NULs of UTF-16 go, and what no UTF-8 is.
+    # Without the NULs of UTF-16, which would hide a secret from the search.
     text = response.content.decode(errors="replace").replace("\0", "")
-    # What should have been a token response may hold a token somewhere.
-    told = b"" if response.ok or '"access_token"' in text else redact(text).encode()
-    bare.raw = io.BytesIO(told)
+    # A token response that could not be read may hold a token anywhere.
+    shown = b"" if response.ok or '"access_token"' in text else redact(text).encode()
+    bare.raw = io.BytesIO(shown)
     bare.content  # noqa: B018 - which reads it
-    bare.encoding = "utf-8"  # a server may write anything there
+    bare.encoding = "utf-8"  # the header may name any other
     return bare
 
 
-def detached(error: Exception, reason: str) -> Exception:
-    """The same error without the request, the connection and the frames it holds on to."""
-    try:
-        return type(error)(reason)
-    except Exception:  # a class that wants more than a text
-        return requests.RequestException(f"{type(error).__name__}: {reason}")
-
-
 def raised_at(error: BaseException) -> str:
-    """The type of an exception, and where the caller's own code raised it."""
+    """Return the type of an exception, with file and line if code of the user raised it."""
     trace = error.__traceback__
     while trace is not None:
         frame = trace.tb_frame
@@ -142,7 +132,7 @@ def raised_at(error: BaseException) -> str:
 
 
 def links_of(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and all that it leads to: causes, contexts, and the members of groups."""
+    """Yield an error with its causes, contexts and members of groups, each of them once."""
     seen: set[int] = set()
     pending: list[Any] = [error]
     while pending:
@@ -156,13 +146,13 @@ def links_of(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def forget_frames(error: BaseException) -> None:
-    """Drop the tracebacks of an error and of all it leads to: their frames hold secrets."""
+    """Drop the tracebacks of an error and all its links: their frames hold secrets."""
     for link in links_of(error):
         link.__traceback__ = None
 
 
 def raise_apart(failure: Exception, cause: BaseException | None) -> NoReturn:
-    """Raise an error without the one that is being handled, which may hold secrets."""
+    """Raise an error whose context is not the handled error, which may hold secrets."""
     try:
         raise failure from cause
     finally:

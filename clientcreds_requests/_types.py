@@ -1,4 +1,4 @@
-"""The keyword arguments of auth and session, typed, so that a typo is an error."""
+"""The keyword arguments of auth and session, so that type checkers report a typo."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class RequestOptions(TypedDict, total=False):
-    """What a token is asked for: the keyword arguments of :meth:`ClientCredentialsAuth.replace`."""
+    """The keyword arguments of :meth:`ClientCredentialsAuth.replace`."""
 
     scope: str | Iterable[str] | None
     resources: Iterable[str] | None
@@ -26,7 +26,7 @@ class RequestOptions(TypedDict, total=False):
 
 
 class AuthOptions(RequestOptions, total=False):
-    """The keyword arguments of :class:`ClientCredentialsAuth`, but for ``session``."""
+    """The keyword arguments of :class:`ClientCredentialsAuth`, except ``session``."""
 
     extra_headers: ExtraHeaders | None
     body: Body

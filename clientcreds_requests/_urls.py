@@ -1,4 +1,4 @@
-"""Where a URL really leads: origins, and whether a secret may travel there."""
+"""Origins of URLs, and whether a secret may be sent there."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def origin(url: str) -> str | None:
-    """Scheme, host and port of a prepared URL, as in ``https://api.example.com:443``.
+    """Return scheme, host and port of a prepared URL, as in ``https://api.example.com:443``.
 
-    None if there is none, or if urllib's and urllib3's parsers disagree on the host: then it
-    cannot be told where a request for it would go.
+    None for other schemes, without a host, or if the parsers of urllib and urllib3 disagree on it.
     """
     try:
         split, parsed = urlsplit(url), parse_url(url)
@@ -37,28 +36,21 @@ def origin(url: str) -> str | None:
 
 
 def is_secure(url: str) -> bool:
-    """Return True for https, and for what does not leave this machine."""
+    """Return True for https and for loopback."""
     return url.startswith("https://") or is_loopback(url)
 
 
 def is_loopback(url: str) -> bool:
     """Return True if the host is this machine by its name or address."""
-    if origin(url) is None:  # it cannot be told where it leads
-        return False
-    host = urlsplit(url).hostname or ""
-    if host == "localhost":
-        return True
+    host = "" if origin(url) is None else urlsplit(url).hostname or ""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 
 
 def require_secure(what: str, url: str, allow_http: bool) -> None:
-    """Reject what would travel in the clear.
-
-    :raises InsecureTransportError: for plain http to another machine, unless it is allowed.
-    """
+    """Raise InsecureTransportError for plain http to another machine, unless it is allowed."""
     if not isinstance(allow_http, bool):
         raise TypeError(f"allow_http must be a bool, not {type(allow_http).__name__}")
     if not (allow_http or is_secure(url)):
@@ -69,24 +61,18 @@ def require_secure(what: str, url: str, allow_http: bool) -> None:
 
 
 def leaves_by_proxy(url: str, proxies: Mapping[str, str]) -> bool:
-    """Return True if plain http would go to another machine by its proxy, wherever it leads.
-
-    :param proxies: as requests takes them.
-    """
+    """Return True if a URL is plain http and its proxy is on another machine."""
     proxy = select_proxy(url, dict(proxies)) if url.startswith("http:") else None
-    if not proxy:
-        return False
-    return not is_loopback("http://" + proxy.rpartition("://")[2].rpartition("@")[2])
+    host = (proxy or "").rpartition("://")[2].rpartition("@")[2]
+    return bool(proxy) and not is_loopback(f"http://{host}")
 
 
 def prepare_url(name: str, url: str, *, origin_only: bool = False) -> str:
-    """The URL as requests would connect to it: lower case host, IDNA, percent-encoding.
+    """Return a URL as requests connects to it: lower case host, IDNA, percent-encoding.
 
     :param name: the argument's name, for the error.
-    :param url: an absolute http or https URL without userinfo and fragment.
-    :param origin_only: also refuse a path or a query.
-    :raises TypeError: when it is no string.
-    :raises ValueError: when it is no such URL.
+    :param origin_only: reject a path and a query, too.
+    :raises TypeError, ValueError: if it is not absolute, or has userinfo or a fragment.
     """
     if not isinstance(url, str):
         raise TypeError(f"{name} must be a URL as a str, not {type(url).__name__}")
@@ -109,46 +95,43 @@ def prepare_url(name: str, url: str, *, origin_only: bool = False) -> str:
 
 
 def without_query(url: str) -> str:
-    """The URL up to its query, which may hold keys, for errors and logs."""
+    """Return the URL without its query, which may hold keys, for errors and logs."""
     return url.partition("?")[0]
 
 
 class AllowedOrigins:
-    """Where a token may go.
+    """The origins to which a token may be sent.
 
     :param urls: the origins, such as ``https://api.example.com``; None for any.
-    :param allow_http: also where it travels in the clear.
-    :param quick: False if no URL is to be admitted by the way it begins.
-    :raises TypeError, ValueError: for what is no list of origins.
+    :param allow_http: allow plain http to other machines.
+    :param quick: False to parse every URL, without the shortcut of ``trusted``.
+    :raises TypeError, ValueError: if ``urls`` is no list of origins.
     :raises InsecureTransportError: for plain http to another machine, unless it is allowed.
     """
 
     def __init__(self, urls: Iterable[str] | None, allow_http: bool, *, quick: bool = True) -> None:
         self.allow_http = allow_http
-        self._origins = None if urls is None else self._all(urls)
-        #: What a prepared URL may begin with to be admitted at a glance.
+        self._origins: set[str | None] | None = None
+        #: A prepared URL that begins with one of these needs no further check.
         self.trusted: tuple[str, ...] = ("https://",) if quick and urls is None else ()
         self._quick = quick
-
-    def _all(self, urls: Iterable[str]) -> set[str | None]:
-        found = [
-            prepare_url("allowed_origins", url, origin_only=True)
-            for url in strings("allowed_origins", urls)
-        ]
-        for url in found:
-            require_secure("allowed_origins", url, self.allow_http)
-        return {origin(url) for url in found}
+        if urls is not None:
+            name = "allowed_origins"
+            prepared = [prepare_url(name, url, origin_only=True) for url in strings(name, urls)]
+            for url in prepared:
+                require_secure(name, url, allow_http)
+            self._origins = {origin(url) for url in prepared}
 
     def admit(self, url: str) -> bool:
-        """May the token go to this URL?
+        """Return True if the token may be sent to this URL.
 
-        :raises InsecureTransportError: when it may, but would travel in the clear.
+        :raises InsecureTransportError: if it may, but would travel in the clear.
         """
         where = origin(url)
         if self._origins is not None and where not in self._origins:
             return False
         require_secure("the API", url, self.allow_http)
-        # Up to the slash after the host there is nothing that any parser could take for another.
+        # The parsers agree on whatever begins with this scheme, host and slash.
         prefix = "/".join(url.split("/", 3)[:3]) + "/"
         is_plain = where is not None and origin(prefix) == where and url.startswith(prefix)
         if self._quick and is_plain and prefix not in self.trusted:

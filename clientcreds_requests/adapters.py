@@ -16,7 +16,6 @@ from typing import Any
 import requests
 from requests.adapters import BaseAdapter
 from urllib3 import Retry
-from urllib3.exceptions import MaxRetryError
 from urllib3.response import BaseHTTPResponse
 
 from ._checks import Cert
@@ -28,7 +27,7 @@ from .tokens import Moment
 
 logger: logging.Logger = logging.getLogger(__name__)
 
-#: Statuses after which the same token request may succeed a moment later.
+#: Statuses after which the same token request is retried.
 RETRY_STATUSES = frozenset({429, 500, 502, 503, 504})
 
 #: Sent with every request to the authorization server.
@@ -39,37 +38,22 @@ HEADERS = {
     "User-Agent": "clientcreds-requests",
 }
 
-#: The longest wait for another attempt, in seconds; after a longer Retry-After there is none.
+#: The longest wait before another attempt, in seconds; a longer Retry-After ends the attempts.
 MAX_WAIT = 5.0
 
-#: The most bytes of an answer that are read.
+#: The maximum size of an answer, in bytes.
 MAX_BODY = 1024 * 1024
-
-
-def _policy(retries: int | Retry) -> Retry:
-    if isinstance(retries, Retry):
-        # urllib3 retries no POST unless it is told to.
-        return retries.new(allowed_methods=None)
-    return Retry(
-        retries,
-        allowed_methods=None,
-        status_forcelist=RETRY_STATUSES,
-        backoff_factor=0.25,
-        backoff_jitter=0.25,
-        backoff_max=MAX_WAIT,
-        raise_on_status=False,
-    )
 
 
 class RetriedRequest(requests.PreparedRequest):
     """A request to the authorization server that is completed anew for every attempt.
 
-    :param method: of the request.
-    :param url: prepared.
+    :param method: its HTTP method.
+    :param url: its URL, prepared.
     :param complete: returns body and header fields; called at once and before every further
         attempt, because assertions, proofs and correlation ids may be used only once.
-    :param until: the moment, on the monotonic clock, by which the answer must be there.
-    :param final: statuses that are an answer this time, though they are retried in general.
+    :param until: the deadline, a moment on the monotonic clock.
+    :param final: statuses that are not retried this time.
     :param answered: called with every answer.
     """
 
@@ -87,8 +71,8 @@ class RetriedRequest(requests.PreparedRequest):
     ) -> None:
         super().__init__()
         self.method, self.url = method, url
-        self.until, self.final = until, final
-        self._complete, self._answered = complete, answered
+        self.until, self.final, self.answered = until, final, answered
+        self._complete = complete
         self.renew()
 
     def renew(self) -> None:
@@ -99,24 +83,16 @@ class RetriedRequest(requests.PreparedRequest):
         self.prepare_body(body, None)
         self.sent_at = Moment.now()
 
-    def answer(self, response: requests.Response) -> None:
-        """Take note of an answer, which the next attempt may depend on."""
-        if self._answered is not None:
-            self._answered(response)
-
 
 class RetryAdapter(BaseAdapter):
-    """Sends token requests with retries, and everything else as the adapter below it does.
+    """Sends token requests with retries, and passes other requests on unchanged.
 
-    Mounted for the token endpoint it also meets URLs that begin like it, and an API's own
-    requests: those pass through untouched.
-
-    :param adapter: really sends; also what an adapter that was looked up hands back, as recorders
-        do.
-    :param retries: the retries after the first attempt, or a urllib3 policy. Connection
+    :param adapter: sends the requests, also those that a looked-up adapter passes back, as
+        recorders do.
+    :param retries: the number of retries after the first attempt, or a urllib3 policy. Connection
         failures, 429, 500, 502, 503 and 504 are retried, with exponential back-off and jitter.
-    :param look_up: returns the adapter that really sends, for a URL, whenever one is needed; so
-        that what is mounted later holds. None: ``adapter``.
+    :param look_up: returns the adapter for a URL; called for every request, so that adapters
+        mounted later are used. None: ``adapter``.
     """
 
     def __init__(
@@ -128,11 +104,23 @@ class RetryAdapter(BaseAdapter):
         super().__init__()
         self._adapter = adapter
         self._look_up = look_up
-        self.max_retries: Retry = _policy(retries)
+        if isinstance(retries, Retry):
+            policy = retries.new(allowed_methods=None)  # by default urllib3 retries no POST
+        else:
+            policy = Retry(
+                retries,
+                allowed_methods=None,
+                status_forcelist=RETRY_STATUSES,
+                backoff_factor=0.25,
+                backoff_jitter=0.25,
+                backoff_max=MAX_WAIT,
+                raise_on_status=False,
+            )
+        self.max_retries: Retry = policy
         self._statuses = frozenset(self.max_retries.status_forcelist or RETRY_STATUSES)
 
     def close(self) -> None:
-        """Do nothing: the adapter below belongs to the session."""
+        """Do nothing: the adapter in use belongs to a session."""
 
     def send(
         self,
@@ -143,15 +131,14 @@ class RetryAdapter(BaseAdapter):
         cert: Any = None,
         proxies: Any = None,
     ) -> requests.Response:
-        """Send a request; a :class:`RetriedRequest` until it is answered, or it is too late.
+        """Send a request; a :class:`RetriedRequest` with retries, its answer read to the end.
 
-        The body of the answer to a token request has been read. If the last attempt failed, its
-        answer or exception is what the caller gets.
+        The outcome is the answer or the exception of the last attempt.
         """
         settings = {"verify": verify, "cert": cert, "proxies": proxies}
         url = request.url or ""
         here, under_way = (threading.get_ident(), url), _under_way.get({})
-        if here in under_way:  # handed back by the adapter that was looked up
+        if here in under_way:  # passed back by the adapter that was looked up
             watchdog = under_way[here]
             adapter = self._adapter if watchdog is None else watchdog.twin_of(self._adapter)
             return adapter.send(request, stream=stream, timeout=timeout, **settings)
@@ -160,47 +147,39 @@ class RetryAdapter(BaseAdapter):
             settings.update(stream=stream, timeout=timeout)
             return _send_below(adapter, request, None, settings)
         with Watchdog(request.until) as watchdog:
-            twin = watchdog.twin_of(adapter)
-            return self._attempts(watchdog, twin, request, timeout, settings)
-
-    def _attempts(
-        self,
-        watchdog: Watchdog,
-        adapter: BaseAdapter,
-        request: RetriedRequest,
-        timeout: Any,
-        settings: dict[str, Any],
-    ) -> requests.Response:
-        policy = self.max_retries
-        attempt = 1
-        while True:
-            settings.update(stream=True, timeout=_within(timeout, request.until))
-            try:
-                response = _send_below(adapter, request, watchdog, settings)
-                request.answer(response)
-                read_body(response, MAX_BODY, watchdog)
-            except requests.RequestException as error:
-                watchdog.check(error)
-                following = _after_error(policy, error)
-                if following is None or not _pause(following, None, request.until):
-                    raise
-                reason = type(root_cause(error)).__name__
-            else:
-                watchdog.check()
-                if response.status_code not in self._statuses - request.final:
-                    return response
-                following = _after_answer(policy, response)
-                if following is None or not _pause(following, response, request.until):
-                    return response
-                reason = f"status {response.status_code}"
-            endpoint = without_query(request.url or "")
-            log(logger, "attempt_failed", endpoint=endpoint, attempt=attempt, reason=reason)
-            policy, attempt = following, attempt + 1
-            request.renew()
+            adapter = watchdog.twin_of(adapter)
+            policy, attempt = self.max_retries, 1
+            while True:
+                left = max(request.until - time.monotonic(), 0.001)
+                limits = (timeout, timeout) if isinstance(timeout, (int, float)) else timeout
+                settings.update(stream=True, timeout=tuple(min(limit, left) for limit in limits))
+                try:
+                    response = _send_below(adapter, request, watchdog, settings)
+                    if request.answered is not None:
+                        request.answered(response)
+                    read_body(response, MAX_BODY, watchdog)
+                except requests.RequestException as error:
+                    watchdog.check(error)
+                    following = _wait_to_retry(policy, request.until, error)
+                    if following is None:
+                        raise
+                    reason = type(root_cause(error)).__name__
+                else:
+                    watchdog.check()
+                    if response.status_code not in self._statuses - request.final:
+                        return response
+                    following = _wait_to_retry(policy, request.until, response)
+                    if following is None:
+                        return response
+                    reason = f"status {response.status_code}"
+                endpoint = without_query(url)
+                log(logger, "attempt_failed", endpoint=endpoint, attempt=attempt, reason=reason)
+                policy, attempt = following, attempt + 1
+                request.renew()
 
 
-# By thread and URL: the watchdogs of the requests that an adapter below a retry adapter is sending.
-# For all retry adapters, as recorders put themselves in the place of any adapter of a session.
+# The watchdogs of the requests that are being sent, by thread and URL. All retry adapters share
+# them, as a recorder may pass a request back to another one of the session.
 _under_way: ContextVar[Mapping[tuple[int, str], Watchdog | None]] = ContextVar("under way")
 
 
@@ -210,7 +189,7 @@ def _send_below(
     watchdog: Watchdog | None,
     settings: Mapping[str, Any],
 ) -> requests.Response:
-    """Send by an adapter that may hand the request back, to this retry adapter or to another."""
+    """Send by an adapter that may pass the request back to a retry adapter."""
     here = (threading.get_ident(), request.url or "")
     before = _under_way.set({**_under_way.get({}), here: watchdog})
     try:
@@ -220,7 +199,7 @@ def _send_below(
 
 
 class _Transport(requests.Session):
-    """Sends one request; it knows of no redirects, so that none is ever followed."""
+    """A session that ignores redirects, also malformed ones."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002
         return None
@@ -236,21 +215,21 @@ def send(
 ) -> requests.Response:
     """Send a request to the authorization server.
 
-    It goes out by a session of its own: no header, parameter, cookie, hook or auth of the API's
-    session travels along, and nothing of the answer stays there.
+    A new session sends it, without headers, parameters, cookies, hooks and auth of the API's
+    session, and stores nothing there.
 
-    :param session: whose adapters, TLS and proxy settings to use; None for those of requests.
+    :param session: its adapters, TLS and proxy settings are used; None: those of requests.
     :param timeout: (connect, read) seconds for one attempt.
-    :param retries: unless the session has mounted a retry adapter.
+    :param retries: unused if the session has mounted a retry adapter.
     :param cert: the client certificate; None: that of the session.
-    :param allow_http: let it leave this machine in the clear.
-    :raises InsecureProxyError: if a proxy would take it there.
+    :param allow_http: allow plain http through a proxy on another machine.
+    :raises InsecureProxyError: if it is not allowed.
     :raises Exception: whatever the adapter raises.
     """
     url = request.url or ""
     with _Transport() as own:
         settings_of = session or own
-        # A verify that was set is meant: requests would let REQUESTS_CA_BUNDLE override it.
+        # requests would let REQUESTS_CA_BUNDLE override a verify that the session sets.
         verify = None if settings_of.verify is True else settings_of.verify
         settings = settings_of.merge_environment_settings(url, {}, False, verify, cert)
         if not allow_http and leaves_by_proxy(url, settings["proxies"]):
@@ -266,54 +245,44 @@ def send(
         return own.send(request, timeout=timeout, allow_redirects=False, **settings)
 
 
-def _after_error(policy: Retry, error: requests.RequestException) -> Retry | None:
-    """The policy for the next attempt; None when there shall be none."""
-    if not is_transient(error):
-        return None
-    reason = error.args[0] if error.args else None
-    reason = getattr(reason, "reason", reason)  # MaxRetryError wraps what really happened
+def _wait_to_retry(
+    policy: Retry, until: float, outcome: requests.RequestException | requests.Response
+) -> Retry | None:
+    """Wait, and return the policy for the attempts left; None, at once, if there is no retry."""
+    wait = 0.0
     try:
-        return policy.increment("POST", error=reason if isinstance(reason, Exception) else error)
-    except Exception:  # the last attempt's own error says more than "Max retries exceeded"
+        if isinstance(outcome, requests.Response):
+            raw = outcome.raw if isinstance(outcome.raw, BaseHTTPResponse) else None
+            policy = policy.increment("POST", response=raw)
+            if policy.respect_retry_after_header:
+                wait = retry_after(outcome) or 0.0
+        elif is_transient(outcome):
+            reason = outcome.args[0] if outcome.args else None
+            reason = getattr(reason, "reason", reason)  # MaxRetryError wraps the cause
+            error = reason if isinstance(reason, Exception) else outcome
+            policy = policy.increment("POST", error=error)
+        else:
+            return None
+    except Exception:  # the outcome says more than "Max retries exceeded"
         return None
-
-
-def _after_answer(policy: Retry, response: requests.Response) -> Retry | None:
-    raw = response.raw if isinstance(response.raw, BaseHTTPResponse) else None
-    try:
-        return policy.increment("POST", response=raw)
-    except MaxRetryError:
+    # urllib3 makes the first retry at once, so the clients of a fleet would come back together.
+    wait = max(wait, policy.get_backoff_time() or random.uniform(0.05, 0.25))
+    if wait > MAX_WAIT or time.monotonic() + wait >= until:
         return None
+    time.sleep(wait)
+    return policy
 
 
 def is_transient(error: Exception) -> bool:
-    """May the same request succeed a moment later?"""
+    """Return True if the same request may succeed later."""
     if isinstance(error, requests.exceptions.SSLError):
-        # Certificates do not mend themselves; a handshake cut short is a lost connection.
+        # A certificate error is permanent; a truncated handshake is a lost connection.
         return isinstance(root_cause(error), ssl.SSLEOFError)
     return isinstance(error, (requests.ConnectionError, requests.Timeout))
 
 
-def _pause(policy: Retry, response: requests.Response | None, until: float) -> bool:
-    """Sleep before the next attempt; False, at once, when it would come too late."""
-    # urllib3 makes the first retry at once: a fleet would come back all together.
-    wait = policy.get_backoff_time() or random.uniform(0.05, 0.25)
-    if response is not None and policy.respect_retry_after_header:
-        wait = max(wait, retry_after(response) or 0)
-    if wait > MAX_WAIT or time.monotonic() + wait >= until:
-        return False
-    time.sleep(wait)
-    return True
-
-
-def _within(timeout: float | tuple[float, float], until: float) -> tuple[float, float]:
-    connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
-    left = max(until - time.monotonic(), 0.001)
-    return min(connect, left), min(read, left)
-
-
 def retry_after(response: requests.Response) -> float | None:
-    """Seconds for which to leave the server alone (RFC 9110 §10.2.3); None when it is silent."""
+    """Return the seconds of Retry-After (RFC 9110 §10.2.3); None if it is missing or malformed."""
     value = response.headers.get("Retry-After", "").strip()
     if re.fullmatch("[0-9]{1,10}", value):
         return float(value)
@@ -325,7 +294,7 @@ def retry_after(response: requests.Response) -> float | None:
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """What really happened, below the wrappers of requests and urllib3."""
+    """Return the innermost error, below the wrappers of requests and urllib3."""
     while True:
         inner = getattr(error, "reason", None)
         if not isinstance(inner, BaseException):

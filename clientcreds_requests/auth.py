@@ -17,10 +17,10 @@ from ._checks import HEADERS_HAVE_STORE, ExtraHeaders
 from ._env import by_environment, by_issuer
 from ._replay import Replay
 from ._urls import AllowedOrigins, without_query
-from .client_auth import ClientAuth, ClientAuthName, ClientSecretAuth, client_auth_for
+from .client_auth import ClientAuth, ClientAuthName, client_auth_for
 from .discovery import Issuer, IssuerEndpoint
 from .manager import TokenManager
-from .stores import StoredFetch, TokenStore, check_store
+from .stores import StoredFetch, TokenStore
 from .token_endpoint import Body, TokenEndpoint
 from .tokens import Token, TokenRequest, TokenSource
 
@@ -36,45 +36,44 @@ _BROWSER_WARNING = (
     "your 'clientSecret' to anyone who can inspect this code allowing anyone access."
 )
 
-
-# Those of a request that was just prepared.
+# The hooks of a request that was just prepared.
 _NO_HOOKS = default_hooks()
 
 
 class ClientCredentialsAuth(AuthBase):
-    """A token for every request, got with client credentials (RFC 6749 §4.4).
+    """Put a token on every request, obtained with client credentials (RFC 6749 §4.4).
 
-    One object serves any number of threads and sessions; its token is got when it is first
-    needed, kept in memory, and renewed before anyone has to wait.
+    One object serves any number of threads and sessions. Its token is fetched when it is first
+    needed, kept in memory, and renewed before a caller has to wait.
 
     :param token_endpoint: URL; https, or http on loopback.
     :param client_id: the client's identifier.
-    :param client_secret: its secret, or a callable that returns it and is asked for every token
+    :param client_secret: its secret, or a callable that returns it and is called for every token
         request. None with a ``client_auth`` that has its own.
     :param scope: space-separated, or an iterable of scopes.
     :param resources: absolute URIs of the resource servers (RFC 8707).
-    :param audience: as Auth0 and others want it.
+    :param audience: the API the token is for, as Auth0 and others expect it.
     :param extra_params: further parameters of the token request.
     :param extra_headers: further header fields of the token request; callables are called for
         every attempt.
-    :param body: ``json``, ``form``, or ``auto``: JSON first, and a form if that is not read.
-    :param client_auth: how the client authenticates itself: a registered name, or a callable
-        such as :class:`ClientSecretBasic`.
-    :param leeway: seconds. A token is used while more than that is left of it.
+    :param body: ``json``, ``form``, or ``auto``: JSON first, then a form if JSON is not read.
+    :param client_auth: how the client authenticates: a registered name, or a callable such as
+        :class:`ClientSecretBasic`.
+    :param leeway: seconds. A token is usable while it has more than that left.
     :param renew_ahead: seconds before expiry from which the token is renewed in the background.
         None: the smaller of 300 and a quarter of the lifetime. 0: never.
     :param timeout: seconds for one attempt at the token endpoint, or a (connect, read) pair.
     :param deadline: seconds for all attempts together; also the longest any caller waits.
     :param retries: attempts after the first, or a urllib3 policy.
-    :param allowed_origins: where the token may go, such as ``https://api.example.com``;
-        requests elsewhere are sent without it. None: wherever this auth is used.
-    :param allow_http: let secret and token travel in the clear.
+    :param allowed_origins: origins that may receive the token, such as
+        ``https://api.example.com``; requests to others are sent without it. None: any origin.
+    :param allow_http: send secret and token unencrypted where the URL is plain http.
     :param session: whose TLS, proxy and adapter settings the token request uses; it is neither
         changed nor closed.
-    :param store: shares the tokens with other processes; None: they stay in memory.
+    :param store: shares the tokens with other processes. None: they stay in memory.
     :param dpop: the key to bind tokens to (RFC 9449), such as ``DPoPKey.generate()`` of
         ``clientcreds_requests.dpop``. None: bearer tokens.
-    :raises TypeError, ValueError: for arguments that could not work.
+    :raises TypeError, ValueError: if an argument cannot work.
     :raises InsecureTransportError: for plain http to another machine.
     """
 
@@ -104,34 +103,34 @@ class ClientCredentialsAuth(AuthBase):
     ) -> None:
         if sys.platform == "emscripten":
             warnings.warn(_BROWSER_WARNING, UserWarning, stacklevel=2)
-        settings: dict[str, Any] = {
-            **{"body": body, "extra_headers": extra_headers, "timeout": timeout},
-            **{"deadline": deadline, "retries": retries, "allow_http": allow_http},
-            **{"session": session, "dpop": dpop},
-        }
-        method = client_auth_for(client_auth, client_secret)
-        #: Where and how tokens are asked for; shared with siblings.
-        self.endpoint: TokenEndpoint = (
-            IssuerEndpoint(token_endpoint, client_id, method, **settings)
-            if isinstance(token_endpoint, Issuer)
-            else TokenEndpoint(token_endpoint, client_id, method, **settings)
+        endpoint_type: type[TokenEndpoint] = (
+            IssuerEndpoint if isinstance(token_endpoint, Issuer) else TokenEndpoint
         )
-        check_store(store, isinstance(method, ClientSecretAuth))
-        self._store = store
+        #: Makes the token requests; shared with siblings.
+        self.endpoint: TokenEndpoint = endpoint_type(
+            token_endpoint,
+            client_id,
+            client_auth_for(client_auth, client_secret),
+            body=body,
+            extra_headers=extra_headers,
+            timeout=timeout,
+            deadline=deadline,
+            retries=retries,
+            allow_http=allow_http,
+            session=session,
+            dpop=dpop,
+        )
+        self._source: TokenSource = self.endpoint
+        if store is not None:
+            self._source = StoredFetch(self.endpoint, store, leeway)
+        #: Caches the tokens and decides when to request one; shared with siblings.
+        self.manager: TokenManager = TokenManager(
+            self._source, leeway=leeway, renew_ahead=renew_ahead, deadline=deadline
+        )
         self._dpop = dpop
         quick = HEADERS_HAVE_STORE and dpop is None
         self._origins = AllowedOrigins(allowed_origins, allow_http, quick=quick)
-        #: When they are asked for, and the tokens themselves; shared likewise.
-        self.manager: TokenManager = self._new_manager(leeway, renew_ahead, deadline)
         self._ask_for(TokenRequest(scope, resources, audience, extra_params))
-
-    def _new_manager(
-        self, leeway: float, renew_ahead: float | None, deadline: float
-    ) -> TokenManager:
-        source: TokenSource = self.endpoint
-        if self._store is not None:
-            source = StoredFetch(self.endpoint, self._store, leeway)
-        return TokenManager(source, leeway=leeway, renew_ahead=renew_ahead, deadline=deadline)
 
     def _ask_for(self, request: TokenRequest) -> None:
         """Set what this auth asks for, and what depends on that."""
@@ -153,49 +152,49 @@ class ClientCredentialsAuth(AuthBase):
         client_secret: str | Callable[[], str] | None = None,
         **options: Unpack[AuthOwnOptions],
     ) -> Self:
-        """An auth that finds its token endpoint in the server's metadata (RFC 8414, OpenID).
+        """Return an auth that finds its token endpoint in the issuer's metadata (RFC 8414, OpenID).
 
-        The metadata is asked for with the first token request, not here. It names the endpoint
-        (for a client certificate the alias of RFC 8705 §5) and the method by which to send the
-        client secret; the body is a form.
+        The metadata is fetched with the first token request. It names the endpoint (with a client
+        certificate the alias of RFC 8705 §5) and the method for sending the client secret. The
+        body is a form.
 
         :param issuer: the server's issuer identifier, a URL, exactly as the server writes it.
         :param client_id: the client's identifier.
         :param client_secret: its secret, or a callable that returns it.
-        :param options: keyword arguments of the constructor; what is said here holds.
+        :param options: keyword arguments of the constructor; they override the metadata.
         :raises TypeError, ValueError, InsecureTransportError: as the constructor does.
         """
         return cls(**by_issuer(issuer, client_id, client_secret, options))
 
     @classmethod
     def from_env(cls, prefix: str = "CLIENTCREDS_", **options: Unpack[AuthOwnOptions]) -> Self:
-        """An auth with settings from environment variables.
+        """Return an auth with settings from environment variables.
 
-        These are, each after the prefix: ``TOKEN_ENDPOINT`` or ``ISSUER``, ``CLIENT_ID``,
-        ``CLIENT_SECRET`` or ``CLIENT_SECRET_FILE`` (read anew for every token request, its final
+        Their names, after the prefix: ``TOKEN_ENDPOINT`` or ``ISSUER``, ``CLIENT_ID``,
+        ``CLIENT_SECRET`` or ``CLIENT_SECRET_FILE`` (read again for every token request, its final
         newline dropped), ``SCOPE``, ``RESOURCES`` (space-separated), ``AUDIENCE``, ``BODY``,
         ``CLIENT_AUTH``.
 
         :param prefix: how the names of the variables begin.
-        :param options: keyword arguments of the constructor, which come before the environment.
+        :param options: keyword arguments of the constructor; they override the environment.
         :raises TypeError, ValueError, InsecureTransportError: as the constructor does.
         """
         return cls(**by_environment(prefix, options))
 
     def __getstate__(self) -> dict[str, Any]:
-        """For pickles and copies: no token, and no literal secret.
+        """Return what a pickle or copy needs: no token, and no literal secret.
 
         :raises TypeError: if the client secret is a literal.
         """
         self.endpoint.__getstate__()
         manager = self.manager
-        windows = (manager.leeway, manager.renew_ahead, manager.deadline)
+        windows = {name: getattr(manager, name) for name in ("leeway", "renew_ahead", "deadline")}
         state = {**self.__dict__, "manager": windows}
         return {name: state[name] for name in state.keys() - {"_entry", "_initialized", "_replay"}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self.manager = self._new_manager(*state["manager"])
+        self.manager = TokenManager(self._source, **state["manager"])
         self._ask_for(self._request)
 
     def __repr__(self) -> str:
@@ -203,26 +202,22 @@ class ClientCredentialsAuth(AuthBase):
         return f"<{type(self).__name__} {where} {self.endpoint.client_id!r} {self._request!r}>"
 
     def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Put the token on a request, if it may go there.
+        """Put the token on a request, if its origin may receive it.
 
         :raises TokenError: if there is none.
-        :raises InsecureTransportError: if the token would travel in the clear.
+        :raises InsecureTransportError: if the token would be sent unencrypted.
         """
         # Every request passes here: with a usable token it costs one look at one clock.
         usable = self._entry.usable
         try:
             if time.monotonic() < usable.limit and r.url.startswith(self._origins.trusted):  # type: ignore[union-attr]
-                # What headers["Authorization"] = ... comes to, at a third of its price.
+                # The same as headers["Authorization"] = ..., in a third of the time.
                 r.headers._store["authorization"] = usable.header_field
                 if r.hooks == _NO_HOOKS:
                     r.hooks = {"response": [self._replay]}  # replaced, since copies share them
                     return r
-        except AttributeError:  # no request of requests, or one that was not prepared
+        except AttributeError:  # not an object of requests, or not prepared
             pass
-        return self._sign(r)
-
-    def _sign(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Put token, hook and proof on any request."""
         if not self._origins.admit(r.url or ""):
             self._replay.take_off(r)  # it may have been signed before
             return r
@@ -232,42 +227,40 @@ class ClientCredentialsAuth(AuthBase):
         return r
 
     def authorize(self) -> Self:
-        """See to it that a usable token is there; ask for one only if there is none.
+        """Make sure that a token with more than the leeway left is held; fetch one if not.
 
-        Asks the token endpoint also while it is being left alone after failures. Concurrent
-        calls share one token request.
+        Also asks during a pause after failures. Concurrent calls share one token request.
 
-        :raises TokenError: when no token is to be had.
+        :raises TokenError: if no token can be obtained.
         """
         self.manager.get_token(self._request, insist=True)
         return self
 
     def get_token(self) -> Token:
-        """A usable token, for use outside of requests.
+        """Return a usable token, fetching one if there is none.
 
-        :raises TokenError: when none is to be had.
+        :raises TokenError: if none can be obtained.
         """
         return self.manager.get_token(self._request)
 
     def signout(self) -> None:
         """Forget the token, the last error, and the result of a request in flight.
 
-        This is local: the token is not revoked, and a store still has it for the others.
+        This is local: the token is not revoked, and a store keeps it for other processes.
         """
         self.manager.clear(self._request)
 
     def replace(self, **changes: Unpack[RequestOptions]) -> Self:
-        """The same client asking for something else.
+        """Return a sibling: the same client with another scope, resources, audience or parameters.
 
-        The sibling shares the endpoint and the manager, with a token of its own; neither ever
-        waits for the other.
+        It shares the endpoint and the manager, but has its own token; neither waits for the other.
 
-        :param changes: any of ``scope``, ``resources``, ``audience`` and ``extra_params``; what
-            is not named stays as it is.
+        :param changes: any of ``scope``, ``resources``, ``audience`` and ``extra_params``; the
+            others stay as they are.
         :raises TypeError, ValueError: as the constructor does.
         """
         sibling = object.__new__(type(self))
-        for name, value in self.__dict__.items():  # update() would slow down every later call
+        for name, value in self.__dict__.items():  # update() makes attribute access slower
             setattr(sibling, name, value)
         sibling._ask_for(self._request.__replace__(**changes))
         return sibling
@@ -288,19 +281,18 @@ class ClientCredentialsAuth(AuthBase):
 
     @property
     def authorized(self) -> bool:
-        """True while a usable token is at hand."""
+        """True while a usable token is held."""
         token = self._entry.token
         return token is not None and self.manager.is_usable(token)
 
     @property
     def access_token(self) -> str | None:
-        """The token that is held, also when it has expired."""
-        token = self._entry.token
-        return token.access_token if token is not None else None
+        """The token held, even if it has expired."""
+        return getattr(self._entry.token, "access_token", None)
 
     @property
     def headers(self) -> dict[str, str]:
-        """The header field that carries the token that is held; empty without one.
+        """The header field with the token held; empty without one.
 
         A token that is bound to a DPoP key also needs a proof for each request.
         """
@@ -309,20 +301,18 @@ class ClientCredentialsAuth(AuthBase):
 
     @property
     def expires(self) -> int | None:
-        """Expiry of the token that is held, in milliseconds since the epoch; None if unknown."""
-        token = self._entry.token
-        at = token.expires_at if token is not None else None
-        return int(at * 1000) if at is not None else None
+        """Expiry of the token held, in milliseconds since the epoch; None if unknown."""
+        expires_at = getattr(self._entry.token, "expires_at", None)
+        return int(expires_at * 1000) if expires_at is not None else None
 
     @property
     def authorizing(self) -> Future[Token] | None:
         """The token request under way; None without one."""
-        fetch = self._entry.fetch
-        return fetch.future if fetch is not None else None
+        return getattr(self._entry.fetch, "future", None)
 
     @property
     def initialized(self) -> Future[Self]:
-        """The same as :meth:`initialize` returns."""
+        """The future that :meth:`initialize` returns."""
         return self.initialize()
 
     @property
@@ -333,17 +323,14 @@ class ClientCredentialsAuth(AuthBase):
     @property
     def error(self) -> str | None:
         """OAuth error code of the last token request, if it failed."""
-        failure = self._entry.error
-        return failure.error if failure is not None else None
+        return getattr(self._entry.error, "error", None)
 
     @property
     def error_description(self) -> str | None:
         """The server's description of that error."""
-        failure = self._entry.error
-        return failure.error_description if failure is not None else None
+        return getattr(self._entry.error, "error_description", None)
 
     @property
     def error_uri(self) -> str | None:
-        """A web page about that error."""
-        failure = self._entry.error
-        return failure.error_uri if failure is not None else None
+        """The URI of a web page about that error."""
+        return getattr(self._entry.error, "error_uri", None)

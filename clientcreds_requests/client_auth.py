@@ -12,11 +12,12 @@ import hmac
 import json
 import os
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 from urllib.parse import quote
 
-from ._checks import Cert, check_certificate, identifier
+from ._checks import Cert, check_certificate, identifier, single_line
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -28,19 +29,14 @@ ClientAuthName: TypeAlias = Literal[
 
 
 class ClientAuth(Protocol):
-    """Completes the token request in place.
-
-    :param client_id: who is asking.
-    :param params: the parameters of the body, to be added to.
-    :param headers: the header fields, to be added to.
-    """
+    """Completes the token request in place."""
 
     def __call__(self, client_id: str, params: dict[str, Any], headers: dict[str, str], /) -> None:
-        """Add what proves the client's identity."""
+        """Add the client's id and credentials to the parameters of the body or the header."""
 
 
-class ClientSecretAuth:
-    """What the methods with a client secret share.
+class ClientSecretAuth(ABC):
+    """Base of the methods with a client secret.
 
     :param client_secret: the secret, or a callable that returns it. The callable is called for
         every token request, so that rotation needs no restart.
@@ -59,17 +55,17 @@ class ClientSecretAuth:
                 "a literal client_secret is neither pickled nor copied: pass a callable, such as "
                 "a function that reads it from the environment"
             )
-        return self.__dict__
+        return vars(self)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 
+    @abstractmethod
     def __call__(self, client_id: str, params: dict[str, Any], headers: dict[str, str], /) -> None:
         """Complete the token request."""
-        raise NotImplementedError
 
     def current(self) -> Self:
-        """The same method with the secret of this moment.
+        """Return the same method with the secret of this moment.
 
         :raises TypeError, ValueError: if the callable returns what cannot be a secret.
         :raises Exception: whatever the callable raises.
@@ -79,30 +75,27 @@ class ClientSecretAuth:
         secret = self.client_secret()
         check_secret("what the client_secret callable returned", secret)
         twin = object.__new__(type(self))
-        twin.__dict__.update(self.__dict__, client_secret=secret)
+        vars(twin).update(vars(self), client_secret=secret)
         return twin
 
     def secret(self) -> str:
-        """The secret of this moment."""
-        current = self.current().client_secret
-        assert isinstance(current, str)
-        return current
+        """Return the secret of this moment."""
+        secret = self.current().client_secret
+        assert isinstance(secret, str)
+        return secret
 
 
 def check_secret(what: str, secret: object) -> None:
-    """Check that something can be a client secret; the error does not quote it.
+    """Check that something can be a client secret.
 
-    :raises TypeError, ValueError: when it cannot.
+    :raises TypeError, ValueError: if it cannot; the error does not quote it.
     """
     if not isinstance(secret, str):
         kind = type(secret).__name__
         raise TypeError(f"{what} must be a str, or a callable returning one; not {kind}")
     if not secret:
         raise ValueError(f"{what} is empty")
-    if any(character < " " or character == "\x7f" for character in secret):
-        raise ValueError(f"{what} has a control character; strip the newline a file ends with")
-    if any("\ud800" <= character <= "\udfff" for character in secret):
-        raise ValueError(f"{what} is no text: it has bytes that could not be decoded")
+    single_line(what, secret)
 
 
 class ClientSecretPost(ClientSecretAuth):
@@ -126,18 +119,15 @@ class ClientSecretBasic(ClientSecretAuth):
         super().__init__(client_secret)
         self.encode: bool = encode
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(encode={self.encode!r})"
-
     def __call__(self, client_id: str, params: dict[str, Any], headers: dict[str, str], /) -> None:
         """Complete the token request."""
         secret = self.secret()
         if self.encode:
-            # A space as %20: decoders of forms and of URIs both read it, the former's "+" is not.
+            # A space as %20: decoders of forms and of URIs read it; "+" is read by the former only.
             client_id, secret = quote(client_id, safe=""), quote(secret, safe="")
         elif ":" in client_id:
             raise ValueError("client_id may have no colon with ClientSecretBasic(encode=False)")
-        credentials = f"{client_id}:{secret}".encode()
+        credentials = ":".join((client_id, secret)).encode()  # also if its type overrides str()
         headers["Authorization"] = f"Basic {base64.b64encode(credentials).decode()}"
 
 
@@ -145,11 +135,11 @@ class ClientAssertion:
     """A signed statement of the client about itself (RFC 7521 §4.2, RFC 7523 §2.2).
 
     :param sign: returns the assertion for the claims it is given: ``iss``, ``sub``, ``aud``,
-        ``jti``, ``iat`` and ``exp``. It may sign them, or hand out an assertion that another
-        party made, such as a federation token from a file.
+        ``jti``, ``iat`` and ``exp``. It may sign them, or return an assertion that another party
+        made, such as a federation token from a file.
     :param audience: the issuer identifier of the authorization server, as it stands in its
-        metadata. It has no default: the token endpoint's URL is what a counterfeit server would
-        like to see there.
+        metadata. It has no default: with the token endpoint's URL as audience, an assertion sent
+        to a counterfeit server could be used at the genuine one.
     """
 
     def __init__(self, sign: Callable[[Mapping[str, Any]], str], audience: str) -> None:
@@ -163,7 +153,7 @@ class ClientAssertion:
 
     def __call__(self, client_id: str, params: dict[str, Any], headers: dict[str, str], /) -> None:
         """Complete the token request."""
-        _add_assertion(params, client_id, self.sign(_claims(client_id, self.audience)))
+        _add_assertion(params, client_id, self.audience, self.sign)
 
 
 class ClientSecretJWT(ClientSecretAuth):
@@ -178,30 +168,27 @@ class ClientSecretJWT(ClientSecretAuth):
         super().__init__(client_secret)
         self.audience: str = identifier("audience (the issuer identifier)", audience)
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(audience={self.audience!r})"
-
     def __call__(self, client_id: str, params: dict[str, Any], headers: dict[str, str], /) -> None:
         """Complete the token request."""
-        segments = (
-            {"alg": "HS256", "typ": "client-authentication+jwt"},
-            _claims(client_id, self.audience),
-        )
-        signed = b".".join(_base64url(json.dumps(segment).encode()) for segment in segments)
-        mac = hmac.digest(self.secret().encode(), signed, hashlib.sha256)
-        _add_assertion(params, client_id, b".".join((signed, _base64url(mac))).decode())
+        _add_assertion(params, client_id, self.audience, self._sign)
+
+    def _sign(self, claims: Mapping[str, Any]) -> str:
+        segments = ({"alg": "HS256", "typ": "client-authentication+jwt"}, claims)
+        signed = ".".join(_base64url(json.dumps(segment).encode()) for segment in segments)
+        mac = hmac.digest(self.secret().encode(), signed.encode(), hashlib.sha256)
+        return f"{signed}.{_base64url(mac)}"
 
 
 class TLSClientAuth:
-    """``tls_client_auth``: the client certificate of the connection speaks (RFC 8705 §2).
+    """``tls_client_auth``: the client certificate of the connection (RFC 8705 §2).
 
-    The same for ``self_signed_tls_client_auth``. A token got this way may be bound to the
-    certificate (§3): the API calls have to show it too. A :class:`ClientCredentialsSession`
-    sees to that; elsewhere pass requests' own ``cert``.
+    Also for ``self_signed_tls_client_auth``. The token may be bound to the certificate (§3): API
+    calls have to present it too. A :class:`ClientCredentialsSession` does so; elsewhere pass
+    requests' own ``cert``.
 
     :param cert: path of a PEM file with certificate and key, or a pair of paths, as in requests.
         None: ``session.cert``.
-    :raises TypeError, ValueError: when there is no certificate with its key in clear.
+    :raises TypeError, ValueError: if there is no certificate with an unencrypted key.
     """
 
     def __init__(self, cert: Cert = None) -> None:
@@ -217,19 +204,19 @@ class TLSClientAuth:
         params["client_id"] = client_id
 
 
-def _claims(client_id: str, audience: str) -> dict[str, Any]:
+def _add_assertion(
+    params: dict[str, Any], client_id: str, audience: str, sign: Callable[[Mapping[str, Any]], str]
+) -> None:
     now = int(time.time())
-    return {
+    claims = {
         "iss": client_id,
         "sub": client_id,
         "aud": audience,
-        "jti": _base64url(os.urandom(16)).decode(),
+        "jti": _base64url(os.urandom(16)),
         "iat": now,
         "exp": now + 60,
     }
-
-
-def _add_assertion(params: dict[str, Any], client_id: str, assertion: object) -> None:
+    assertion = sign(claims)
     if not isinstance(assertion, str):
         raise TypeError(f"sign must return the assertion as a str, not {type(assertion).__name__}")
     params["client_id"] = client_id
@@ -237,16 +224,16 @@ def _add_assertion(params: dict[str, Any], client_id: str, assertion: object) ->
     params["client_assertion"] = assertion
 
 
-def _base64url(data: bytes) -> bytes:
-    return base64.urlsafe_b64encode(data).rstrip(b"=")
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
 def client_auth_for(
     method: ClientAuth | ClientAuthName, secret: str | Callable[[], str] | None
 ) -> ClientAuth:
-    """The method of that name, with that secret; a callable is one already.
+    """Return the method of that name with that secret; a callable is returned as it is.
 
-    :raises ValueError: when the two do not go together.
+    :raises ValueError: if the two cannot be combined.
     """
     if callable(method):
         if secret is not None:

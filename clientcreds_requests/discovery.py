@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 import requests
 from urllib3 import Retry
 
-from ._checks import Cert, attempt_timeout, retry_count, seconds
-from ._logs import log
+from ._checks import attempt_timeout, retry_count, seconds
 from ._redaction import Redactor
 from ._responses import JSON, json_object, raise_unanswered
 from ._urls import origin, prepare_url, require_secure
@@ -29,27 +28,30 @@ from .exceptions import CallableError, TokenError
 from .token_endpoint import TokenEndpoint, certificate
 from .tokens import Token, TokenRequest
 
-logger: logging.Logger = logging.getLogger(__name__)
-
-#: The longest URL of a token endpoint, in characters: messages name it.
+#: The longest URL of a token endpoint, in characters: error messages contain it.
 MAX_URL = 1000
 
 #: How many redirects are followed, all within the issuer's origin.
 MAX_REDIRECTS = 3
 
-#: Minimum age, in seconds, of metadata that is looked up again after a failed token request.
+#: Minimum age, in seconds, of metadata that is fetched again after a failed token request.
 MIN_METADATA_AGE = 300.0
+
+# The methods with a client secret, by preference: what needs no encoding comes first.
+_BY_SECRET: dict[str, Callable[[str | Callable[[], str], str], ClientAuth]] = {
+    "client_secret_post": lambda secret, _issuer: ClientSecretPost(secret),
+    "client_secret_basic": lambda secret, _issuer: ClientSecretBasic(secret),
+    "client_secret_jwt": ClientSecretJWT,
+}
 
 
 class Issuer(str):
     """An issuer identifier, in the place of a token endpoint.
 
     :param identifier: a URL, exactly as the server writes it.
-    :param choose_auth: True if the metadata may choose among the methods with a client secret.
+    :param choose_auth: True if the metadata may choose the method for sending the client secret.
     :raises TypeError, ValueError: if it is no issuer identifier (RFC 8414 §2).
     """
-
-    __slots__ = ("choose_auth",)
 
     choose_auth: bool
 
@@ -63,9 +65,6 @@ class Issuer(str):
         made = super().__new__(cls, identifier)
         made.choose_auth = choose_auth
         return made
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Issuer, (str(self), self.choose_auth)
 
     @property
     def metadata_urls(self) -> tuple[str, str]:
@@ -83,10 +82,10 @@ class Metadata(NamedTuple):
     """What an authorization server publishes about itself (RFC 8414 §2), as far as it is used.
 
     :param issuer: its identifier.
-    :param token_endpoint: where tokens are asked for.
-    :param client_auth_methods: the registered names of those it supports.
-    :param mtls_token_endpoint: where clients with a certificate ask (RFC 8705 §5); None also if
-        what stands there cannot be used.
+    :param token_endpoint: URL of the token endpoint.
+    :param client_auth_methods: the registered names of the methods it supports.
+    :param mtls_token_endpoint: URL for clients with a certificate (RFC 8705 §5); None if there is
+        none that can be used.
     """
 
     issuer: str
@@ -110,56 +109,45 @@ def discover(
     :param session: whose TLS, proxy and adapter settings are used.
     :param timeout: seconds for one attempt, or a (connect, read) pair.
     :param deadline: seconds for all attempts together.
-    :param retries: after the first attempt; or a urllib3 policy.
-    :param allow_http: let the request travel in the clear.
-    :raises TypeError, ValueError: for arguments that could not work.
+    :param retries: attempts after the first; or a urllib3 policy.
+    :param allow_http: send the request unencrypted where the URL is plain http.
+    :raises TypeError, ValueError: if an argument cannot work.
     :raises InsecureTransportError: for plain http to another machine.
-    :raises TokenError: when there is none that can be used.
+    :raises TokenError: if there is no metadata that can be used.
     """
     require_secure("issuer", prepare_url("issuer", issuer), allow_http)
-    ways = Ways(session, attempt_timeout(timeout), retry_count(retries), None, allow_http)
-    return find(Issuer(issuer), ways, time.monotonic() + seconds("deadline", deadline))
+    return _find(
+        Issuer(issuer),
+        time.monotonic() + seconds("deadline", deadline),
+        allow_http=allow_http,
+        session=session,
+        timeout=attempt_timeout(timeout),
+        retries=retry_count(retries),
+    )
 
 
-class Ways(NamedTuple):
-    """How metadata is asked for.
-
-    :param session: whose TLS, proxy and adapter settings are used.
-    :param timeout: (connect, read) seconds for one attempt.
-    :param retries: after the first attempt; or a urllib3 policy.
-    :param cert: the client certificate; None: that of the session.
-    :param allow_http: let the request travel in the clear.
-    """
-
-    session: requests.Session | None
-    timeout: tuple[float, float]
-    retries: int | Retry
-    cert: Cert
-    allow_http: bool
-
-
-def find(issuer: Issuer, ways: Ways, until: float) -> Metadata:
+def _find(issuer: Issuer, until: float, *, allow_http: bool, **settings: Any) -> Metadata:
     """Return the metadata of an issuer.
 
-    :param until: the moment, on the monotonic clock, by which it must be there.
-    :raises TokenError: if there is none that can be used.
+    :param until: the moment, on the monotonic clock, at which to give up.
+    :param settings: as for :func:`send`.
     """
     failure = f"no metadata of issuer {issuer}: "
     problems: list[str] = []
     answers: list[requests.Response] = []
     for url in issuer.metadata_urls:
         try:
-            answers.append(_get(url, ways, until))
-            return _read(answers[-1], str(issuer), ways.allow_http)
+            answers.append(_get(url, until, allow_http=allow_http, **settings))
+            return _read(answers[-1], issuer, allow_http)
         except CallableError:  # an insecure proxy
             raise
         except Exception as error:
-            if is_transient(error):  # the other place is of the same server
+            if is_transient(error):  # the other URL is on the same server
                 what = failure + "; ".join([*problems, url])
                 request = requests.Request("GET", url).prepare()
                 raise_unanswered(what, request, error, Redactor())
             problems.append(f"{url} {Redactor().line(str(error))}")
-    # The one that may be better later says more than one that will stay as it is.
+    # A temporary failure comes first: the same request may succeed later.
     answers.sort(key=lambda answer: answer.status_code not in RETRY_STATUSES)
     status = answers[0].status_code if answers else None
     raise TokenError(
@@ -170,24 +158,22 @@ def find(issuer: Issuer, ways: Ways, until: float) -> Metadata:
     )
 
 
-def _get(url: str, ways: Ways, until: float) -> requests.Response:
+def _get(url: str, until: float, **settings: Any) -> requests.Response:
     """Return the answer, after redirects within the origin.
 
-    :raises ValueError: if it redirects to another, or without end.
+    :raises ValueError: if it redirects to another origin, or too often.
     """
     start = origin(url)
     for _ in range(MAX_REDIRECTS + 1):
-        request = RetriedRequest("GET", url, lambda: (b"", HEADERS), until)
-        answer = send(request, ways.session, ways.timeout, ways.retries, ways.cert, ways.allow_http)
+        answer = send(RetriedRequest("GET", url, lambda: (b"", HEADERS), until), **settings)
         if not 300 <= answer.status_code < 400:
             return answer
-        where = None
+        target = None
         with contextlib.suppress(ValueError):  # not even a URL
-            target = urljoin(url, answer.headers.get("Location", ""))
-            url = prepare_url("the redirect's target", target)
-            where = origin(url)
-        if where is None or where != start:
-            where = where or "no URL"
+            url = prepare_url("Location", urljoin(url, answer.headers.get("Location", "")))
+            target = origin(url)
+        if target is None or target != start:
+            where = target or "no URL"
             raise ValueError(f"redirects to {where}, and only those within its origin are followed")
     raise ValueError(f"redirects more than {MAX_REDIRECTS} times")
 
@@ -202,19 +188,22 @@ def _read(response: requests.Response, issuer: str, allow_http: bool) -> Metadat
         raise ValueError(f"answers with status {response.status_code}")
     if members is None:
         raise ValueError("answers with no JSON object")
-    said = members.get("issuer")
-    if said != issuer:  # it may be a counterfeit, to which secrets would go (RFC 8414 §3.3)
-        said = Redactor().line(said) if isinstance(said, str) else None
-        raise ValueError(f"names issuer {said!r}, expected {issuer!r}")
+    named = members.get("issuer")
+    if named != issuer:  # a counterfeit would be sent the client secret (RFC 8414 §3.3)
+        named = Redactor().line(named) if isinstance(named, str) else None
+        raise ValueError(f"names issuer {named!r}, expected {str(issuer)!r}")
     aliases: JSON = members.get("mtls_endpoint_aliases")
     alias = None
     if isinstance(aliases, dict):
-        with contextlib.suppress(ValueError):  # no harm to those who have no certificate
+        with contextlib.suppress(ValueError):  # clients without a certificate do not need it
             alias = _endpoint(aliases.get("token_endpoint"), issuer, allow_http)
+    methods: JSON = members.get("token_endpoint_auth_methods_supported")
+    if not isinstance(methods, list):
+        methods = ["client_secret_basic"]  # the default of RFC 8414 §2
     return Metadata(
-        issuer,
+        str(issuer),
         _endpoint(members.get("token_endpoint"), issuer, allow_http),
-        _methods(members.get("token_endpoint_auth_methods_supported")),
+        tuple(name for name in methods if isinstance(name, str)),
         alias,
     )
 
@@ -231,44 +220,49 @@ def _endpoint(url: Any, issuer: str, allow_http: bool) -> str:
     return prepared
 
 
-def _methods(names: JSON) -> tuple[str, ...]:
-    if not isinstance(names, list):
-        return ("client_secret_basic",)  # the default that RFC 8414 §2 gives
-    return tuple(name for name in names if isinstance(name, str))
+class _Found(NamedTuple):
+    """The metadata, and what follows from it for one client."""
+
+    metadata: Metadata
+    endpoint: TokenEndpoint
+    method: str | None  # for sending the client secret; None: as the client authentication does
+    at: float = 0.0  # a moment on the monotonic clock
 
 
 class IssuerEndpoint(TokenEndpoint):
     """One client at the token endpoint that an issuer's metadata names.
 
-    The metadata is looked up with the first token request, and again after one that failed if it
-    is older than five minutes: the endpoint may have moved. What is known serves until then.
+    The metadata is fetched with the first token request, and again after a failed one if it is
+    older than five minutes, since the endpoint may have moved. If that fails, the known metadata
+    stays in use.
 
-    :param issuer: the authorization server.
-    :param client_id: who is asking.
-    :param client_auth: how it proves that; with a client secret, unless the issuer says
-        otherwise, by the method that the metadata lists.
+    :param issuer: the :class:`Issuer`.
+    :param client_id: the client's identifier.
+    :param client_auth: how the client authenticates; with a client secret, by the method that the
+        metadata lists if the issuer has ``choose_auth``.
     :param settings: as for :class:`TokenEndpoint`.
     """
 
     def __init__(
-        self, issuer: Issuer, client_id: str, client_auth: ClientAuth, **settings: Any
+        self, issuer: str, client_id: str, client_auth: ClientAuth, **settings: Any
     ) -> None:
-        super().__init__(str(issuer), client_id, client_auth, **settings)
+        super().__init__(issuer, client_id, client_auth, **settings)
+        assert isinstance(issuer, Issuer)
         self._issuer = issuer
         self._settings = settings
         self._found: _Found | None = None
         self._look_again = False
 
     def __getstate__(self) -> dict[str, Any]:
-        """As its base has it, and without what was found."""
+        """Return the state of the base class, without the metadata found."""
         return {**super().__getstate__(), "_found": None}
 
     def asked_at(self) -> str:
-        """Return the URL that is asked: the issuer's, until its endpoint is known."""
+        """Return the URL of the endpoint; that of the issuer until the endpoint is known."""
         return super().asked_at() if self._found is None else self._found.endpoint.asked_at()
 
     def ask_as(self, auth: ClientAuth, request: TokenRequest, until: float) -> Token:
-        """Ask the endpoint that is found for a token.
+        """Request a token from the endpoint that the metadata names.
 
         :raises TokenError: if there is none.
         """
@@ -276,7 +270,7 @@ class IssuerEndpoint(TokenEndpoint):
         if found is None or self._look_again:
             found = self._look_up(until)
         if found.method is not None and isinstance(auth, ClientSecretAuth):
-            auth = _by_secret(found.method, auth, self._issuer)
+            auth = _BY_SECRET[found.method](auth.client_secret, self._issuer)
         try:
             return found.endpoint.ask_as(auth, request, until)
         except TokenError:
@@ -284,13 +278,18 @@ class IssuerEndpoint(TokenEndpoint):
             raise
 
     def _look_up(self, until: float) -> _Found:
-        ways = Ways(
-            self.session, self.timeout, self.retries, certificate(self.client_auth), self.allow_http
-        )
         known, self._look_again = self._found, False
         try:
-            metadata = find(self._issuer, ways, until)
-            # An endpoint has learned which body it reads: it is not replaced by its like.
+            metadata = _find(
+                self._issuer,
+                until,
+                allow_http=self.allow_http,
+                session=self.session,
+                timeout=self.timeout,
+                retries=self.retries,
+                cert=certificate(self.client_auth),
+            )
+            # An endpoint has learned which body it reads: unchanged metadata keeps it.
             found = known
             if found is None or found.metadata != metadata:
                 found = self._found_in(metadata)
@@ -298,51 +297,22 @@ class IssuerEndpoint(TokenEndpoint):
             if known is None:
                 raise
             found = known
-            where, who = self.asked_at(), self.client_id
-            log(logger, "metadata_failed", failure=error, endpoint=where, client_id=who)
+            self._log("metadata_failed", failure=error)
         self._found = found._replace(at=time.monotonic())
         return self._found
 
     def _found_in(self, metadata: Metadata) -> _Found:
-        url, has_cert = metadata.token_endpoint, self.session is not None and self.session.cert
+        url, method, listed = metadata.token_endpoint, None, metadata.client_auth_methods
+        has_cert = self.session is not None and self.session.cert
         if has_cert or isinstance(self.client_auth, TLSClientAuth):
             url = metadata.mtls_token_endpoint or url
-        method = self._method(metadata.client_auth_methods)
+        if self._issuer.choose_auth and isinstance(self.client_auth, ClientSecretAuth):
+            method = next((name for name in _BY_SECRET if name in listed), None)
+            if method is None:
+                shown = Redactor().line(", ".join(listed)) or "none"
+                raise TokenError(
+                    f"no token of issuer {self._issuer}: no method that it lists ({shown}) works "
+                    "with a client_secret; pass another client_auth"
+                )
         endpoint = TokenEndpoint(url, self.client_id, self.client_auth, **self._settings)
         return _Found(metadata, endpoint, method)
-
-    def _method(self, listed: tuple[str, ...]) -> str | None:
-        """Return by which method a client secret is sent; None: as the client authentication says.
-
-        :raises TokenError: if the issuer lists none.
-        """
-        if not self._issuer.choose_auth or not isinstance(self.client_auth, ClientSecretAuth):
-            return None
-        for name in _BY_SECRET:
-            if name in listed:
-                return name
-        shown = Redactor().line(", ".join(listed)) or "none"
-        raise TokenError(
-            f"no token of issuer {self._issuer}: no method that it lists ({shown}) works with "
-            "a client_secret; pass another client_auth"
-        )
-
-
-class _Found(NamedTuple):
-    """What was found at a moment on the monotonic clock."""
-
-    metadata: Metadata
-    endpoint: TokenEndpoint
-    method: str | None
-    at: float = 0.0
-
-
-# What needs no encoding comes first.
-_BY_SECRET = ("client_secret_post", "client_secret_basic", "client_secret_jwt")
-
-
-def _by_secret(method: str, auth: ClientSecretAuth, issuer: str) -> ClientAuth:
-    if method == "client_secret_jwt":
-        return ClientSecretJWT(auth.client_secret, issuer)
-    kind = ClientSecretPost if method == "client_secret_post" else ClientSecretBasic
-    return kind(auth.client_secret)

@@ -1,6 +1,6 @@
 """DPoP (RFC 9449): tokens bound to a key, and a proof of it on every request.
 
-A kind of client of its own: the core imports this module only if ``dpop=`` is given.
+The core imports this module only if ``dpop=`` is given.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import requests
 
 from ._checks import text
 from ._redaction import forget_frames, raised_at
-from ._replay import Replay, challenges_of, keep_for_history, redirect_origin, rewind
-from ._responses import Challenge
+from ._replay import Replay, keep_for_history, redirect_origin, rewind
+from ._responses import parse_challenges
 from ._urls import AllowedOrigins, origin, without_query
 from .exceptions import CallableError
 from .manager import TokenManager
@@ -29,24 +29,14 @@ if TYPE_CHECKING:
 
     from ._keys import KeySource
 
-#: Nonces are kept for so many origins: those that gave a new one last.
+#: How many origins' nonces are kept: those that gave a new one last.
 MAX_NONCES = 64
 
-#: So many proofs are tried with one token; servers change their nonces.
+#: How many proofs are tried with one token: a server may change its nonce meanwhile.
 MAX_PROOFS = 3
 
 _PROOF = r"[A-Za-z0-9_.-]+"
 _NONCE = r"[\x21\x23-\x5b\x5d-\x7e]{1,1024}"  # RFC 9449 §8.1, within bounds
-
-# With these another token would be refused too (RFC 9449 §7.1, §9).
-_NOT_THE_TOKEN = frozenset(
-    {
-        "insufficient_scope",
-        "insufficient_user_authentication",
-        "invalid_dpop_proof",
-        "use_dpop_nonce",
-    }
-)
 
 
 class ProofKey(Protocol):
@@ -64,8 +54,8 @@ class ProofKey(Protocol):
 
         :param method: of the request.
         :param url: of the request; query and fragment are no part of the proof.
-        :param access_token: what the request carries.
-        :param nonce: what the server wants to see.
+        :param access_token: the token that the request carries.
+        :param nonce: the latest nonce of the server.
         """
         ...
 
@@ -73,8 +63,8 @@ class ProofKey(Protocol):
 class Prover:
     """Puts proofs on requests, with the latest nonce of each server.
 
-    Authorization server and resource servers have a prover each: their nonces are never mixed,
-    not even if they share an origin (RFC 9449 §9).
+    The token endpoint and the APIs have a prover each: their nonces are never mixed, even if they
+    share an origin (RFC 9449 §9).
 
     :param key: signs the proofs.
     :raises TypeError: if it is no such key.
@@ -91,7 +81,8 @@ class Prover:
     def sign(self, method: str, url: str, headers: MutableMapping[str, Any]) -> None:
         """Put a proof into the headers of a request, in place of the one it has.
 
-        :raises Exception: whatever the key raises; ValueError for what is no proof.
+        :raises ValueError: if the key returns no proof.
+        :raises Exception: whatever the key raises.
         """
         scheme, _, credentials = str(headers.get("Authorization", "")).partition(" ")
         proof = self.key.proof(
@@ -109,9 +100,9 @@ class Prover:
         return self._nonces.get(origin(url))
 
     def learn(self, response: requests.Response) -> str | None:
-        """Keep the nonce that a server gave, for the next request to it (RFC 9449 §8.2).
+        """Store the nonce in a response, for the next request to its server (RFC 9449 §8.2).
 
-        :return: the nonce; None if it gave none.
+        :return: the nonce; None if there is none.
         """
         nonce: str = response.headers.get("DPoP-Nonce", "")
         # Two of them would be joined by a comma and a space, which no nonce has.
@@ -128,8 +119,8 @@ class Prover:
 class DPoPReplay(Replay):
     """The hook of an auth whose tokens are bound to a key: every request has a proof of its own.
 
-    A server may want its nonce in the proof (RFC 9449 §9), and another one by then; and a request
-    that is sent over and over, or redirected, brings a proof that was used already.
+    A server may require its nonce in the proof (RFC 9449 §9), and may change the nonce meanwhile.
+    It may also reject a proof that was used already, as after a redirect.
     """
 
     def __init__(
@@ -179,7 +170,7 @@ class DPoPReplay(Replay):
         request.headers.pop("DPoP", None)
 
     def sign(self, request: requests.PreparedRequest, token: Token) -> requests.PreparedRequest:
-        """Put token and proof on a copy: no two threads may send the same proof."""
+        """Put token and proof on a copy, since no two threads may send the same proof."""
         request = super().sign(request, token).copy()
         self.hook_on(request)
         self.prove(request)
@@ -188,23 +179,16 @@ class DPoPReplay(Replay):
     def before_redirect(
         self, response: requests.Response, request: requests.PreparedRequest
     ) -> None:
-        """Take the proof, too, off what is redirected to another origin."""
+        """Take the proof off, too, if the redirect leads to another origin."""
         if redirect_origin(response) != origin(response.url) and self.token_on(request) is not None:
             keep_for_history(response, request)
             self.drop_proof(request)
         super().before_redirect(response, request)
 
-    def is_about_the_token(self, challenges: list[Challenge]) -> bool:
-        """Return True if another token may help."""
-        return not challenges or any(
-            scheme == "dpop" and parameters.get("error") not in _NOT_THE_TOKEN
-            for scheme, parameters in challenges
-        )
-
     def send_again(
         self, response: requests.Response, token: Token, settings: Mapping[str, Any]
     ) -> requests.Response:
-        """Send the request once more, with other proofs as long as the server asks for them."""
+        """Send the request once more, and with other proofs while the server asks for them."""
         answer = super().send_again(response, token, settings)
         return self._with_other_proofs(answer, token, settings)
 
@@ -214,7 +198,8 @@ class DPoPReplay(Replay):
         last = None
         for attempt in range(MAX_PROOFS):
             nonce = self._prover.learn(response)
-            errors = {p.get("error") for scheme, p in challenges_of(response) if scheme == "dpop"}
+            challenges = parse_challenges(response.headers.get("WWW-Authenticate", ""))
+            errors = {p.get("error") for scheme, p in challenges if scheme == "dpop"}
             helps = "use_dpop_nonce" in errors and nonce not in (None, last)
             helps = helps or ("invalid_dpop_proof" in errors and attempt == 0)
             if response.status_code != 401 or not helps or not rewind(response.request):
@@ -231,14 +216,12 @@ _TARGET = re.compile(r"([a-z][a-z0-9+.-]*://)(?:[^/?#]*@)?([^?#]+)", re.IGNORECA
 class DPoPKey:
     """The key that tokens are bound to (RFC 9449); needs the extra ``jwt``.
 
-    Any number of threads may use it.
-
-    It is neither pickled nor copied: a process that is not a fork makes its own, and has tokens of
-    its own.
+    Any number of threads may use it. It cannot be pickled or copied: another process that is not
+    a fork makes its own key, and obtains its own tokens.
 
     :param key: the private key: PEM, a JWK as a dict or as JSON, or an object of cryptography.
     :param algorithm: None: the JWK's own, or else the usual one for the key.
-    :raises TypeError, ValueError: for what could not work; the text holds nothing of the key.
+    :raises TypeError, ValueError: if the key cannot be used; the message holds nothing of it.
     """
 
     def __init__(self, key: KeySource, algorithm: str | None = None) -> None:
@@ -247,17 +230,17 @@ class DPoPKey:
         if algorithm is not None:
             check_algorithm("algorithm", algorithm)
         self._key = read_key("key", key, algorithm)
-        #: What the proofs are signed with.
+        #: The algorithm of the proofs' signatures.
         self.algorithm: str = self._key.algorithm
         #: The public key's thumbprint (RFC 7638), which servers call ``jkt``.
         self.thumbprint: str = self._key.thumbprint
 
     @classmethod
     def generate(cls, algorithm: str = "ES256") -> Self:
-        """A new key.
+        """Return a new key.
 
-        :param algorithm: what it is to sign with.
-        :raises TypeError, ValueError: when that is no asymmetric algorithm.
+        :param algorithm: the algorithm it signs with.
+        :raises TypeError, ValueError: if that is no asymmetric algorithm.
         """
         from ._keys import new_key
 
@@ -274,13 +257,13 @@ class DPoPKey:
     def proof(
         self, method: str, url: str, *, access_token: str | None = None, nonce: str | None = None
     ) -> str:
-        """A proof for one request, to be sent as its ``DPoP`` header field; never used again.
+        """Return a new proof for one request, to be sent as its ``DPoP`` header field.
 
         :param method: the request's.
         :param url: the request's; its query and its fragment are left out.
         :param access_token: the token that the request carries; None for a token request.
-        :param nonce: what the server last asked for in ``DPoP-Nonce``.
-        :raises TypeError, ValueError: for what could not work.
+        :param nonce: the latest ``DPoP-Nonce`` of the server.
+        :raises TypeError, ValueError: if an argument cannot work.
         """
         target = _TARGET.match(text("url", url))
         if target is None:

@@ -1,11 +1,11 @@
-"""Everything that can go wrong, as one family of requests' own::
+"""The exceptions of the package, all of them requests' own::
 
 requests.RequestException
-├── TokenError                  no token could be had
-│   ├── TokenConnectionError    ... the endpoint cannot be reached; a requests.ConnectionError too
-│   ├── TokenTimeout            ... it did not answer in time; a requests.Timeout too
+├── TokenError                  no token was obtained
+│   ├── TokenConnectionError    ... the endpoint cannot be reached; also a requests.ConnectionError
+│   ├── TokenTimeout            ... it did not answer in time; also a requests.Timeout
 │   └── CallableError           ... a callable that was passed in has failed (not public)
-└── InsecureTransportError      a secret or token would travel in the clear; a ValueError too
+└── InsecureTransportError      a secret or token would travel in the clear; also a ValueError
 """
 
 from __future__ import annotations
@@ -14,20 +14,18 @@ import requests
 
 
 class TokenError(requests.RequestException):
-    """No token could be had from the token endpoint.
+    """No token was obtained from the token endpoint.
 
-    The text is one line: what failed, where, the status, the OAuth error and a hint; never
-    a secret, a token or a raw body.
-
-    :param message: that line.
+    :param message: one line: what failed, where, the status, the OAuth error and a hint; never
+        a secret, a token or a raw body.
     :param error: the OAuth error code, such as ``invalid_client`` (RFC 6749 §5.2).
     :param error_description: the server's words for a developer.
     :param error_uri: a web page about the error.
-    :param status_code: HTTP status of the answer; None when there was none.
-    :param retryable: True if the very same request may succeed later.
-    :param retry_after: seconds from now to leave the endpoint alone, if it said so.
+    :param status_code: HTTP status of the answer; None if there was none.
+    :param retryable: True if the same request may succeed later.
+    :param retry_after: seconds from now until the next request, if the endpoint sent them.
     :param response: the answer; it and its ``.request`` carry no secret.
-    :param request: what was sent, without its secrets; taken from the response when left out.
+    :param request: what was sent, without its secrets; None: that of the response.
     """
 
     def __init__(
@@ -53,7 +51,7 @@ class TokenError(requests.RequestException):
 
 
 class TokenConnectionError(TokenError, requests.ConnectionError):
-    """The token endpoint could not be reached, or broke the connection off."""
+    """The token endpoint could not be reached, or closed the connection."""
 
 
 class TokenTimeout(TokenError, requests.Timeout):
@@ -61,22 +59,22 @@ class TokenTimeout(TokenError, requests.Timeout):
 
 
 class CallableError(TokenError):
-    """Something that was passed in to complete the token request has failed; none was sent.
+    """A callable that completes the token request has failed, so none was sent.
 
-    It says nothing about the endpoint, which is not left alone because of it.
+    It is no failure of the endpoint and starts no pause.
     """
 
 
 class InsecureTransportError(requests.RequestException, ValueError):
     """A secret or a token would travel in the clear (RFC 6749 §10.8, RFC 6750 §5.3).
 
-    Raised before any socket is opened. Use https, or ``allow_http=True`` where the network
-    itself is trusted; loopback addresses need neither.
+    Raised before any socket is opened. Use https, or ``allow_http=True`` on a trusted network;
+    loopback addresses need neither.
     """
 
 
 class InsecureProxyError(CallableError, InsecureTransportError):
     """Plain http to loopback would leave this machine through a proxy.
 
-    An :class:`InsecureTransportError` that can be raised with the first request alone.
+    Raised by the first request, since the proxy is not known before.
     """

@@ -18,22 +18,24 @@ __all__ = ["DPoPKey", "PrivateKeyJWT"]
 class PrivateKeyJWT(ClientAssertion):
     """``private_key_jwt``: an assertion signed with the client's private key (RFC 7523 §2.2).
 
-    A certificate beside the key in the PEM is named in the header (``x5t#S256``). Entra ID, which
-    asks for that, also wants another algorithm and another type::
+    If the PEM also holds a certificate, the header names it (``x5t#S256``). Entra ID requires
+    that, and another algorithm and type::
 
         PrivateKeyJWT(pem, audience, algorithm="PS256", headers={"typ": "JWT"})
 
     :param key: the private key: PEM, a JWK as a dict or as JSON, or an object of cryptography;
-        or a callable that returns one of these. The callable is asked for every assertion, so
-        that rotation of a mounted file needs no restart, and it alone can be pickled and copied.
+        or a callable that returns one of these. The callable is called for every assertion, so
+        that rotation of a mounted file needs no restart. Only with a callable can the method be
+        pickled or copied.
     :param audience: the issuer identifier of the authorization server; see
         :class:`ClientAssertion`.
     :param algorithm: None: the JWK's own, or else RS256, ES256, ES384, ES512 or EdDSA, as fits
         the key.
-    :param kid: the key's name at the authorization server; None: the JWK's own.
+    :param kid: the key's identifier at the authorization server; None: the JWK's own.
     :param headers: further header fields; they may replace ``typ``, which is
         ``client-authentication+jwt``.
-    :raises TypeError, ValueError: for what could not work; the text holds nothing of the key.
+    :raises TypeError, ValueError: if an argument cannot work; the message holds nothing of the
+        key.
     """
 
     def __init__(
@@ -67,7 +69,7 @@ class PrivateKeyJWT(ClientAssertion):
 
 @dataclass(frozen=True)
 class _Signer:
-    """Signs claims with the key of this moment."""
+    """Signs claims with the current key."""
 
     key: SigningKey | Callable[[], KeySource] = field(repr=False)
     algorithm: str | None

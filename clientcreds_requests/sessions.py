@@ -13,7 +13,7 @@ from requests.utils import resolve_proxies
 
 from ._checks import Cert, ExtraHeaders
 from ._env import by_environment, by_issuer
-from ._replay import Replay
+from ._replay import replays_on
 from ._urls import origin, prepare_url, without_query
 from .adapters import RetryAdapter
 from .auth import ClientCredentialsAuth
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
 
 
 class ClientCredentialsSession(requests.Session):
-    """A session whose requests carry a token got with client credentials.
+    """A session whose requests carry a token obtained with client credentials.
 
     Token requests use this session's TLS, proxy and adapter settings, and nothing else of it.
 
     :param token_endpoint: URL; https, or http on loopback.
     :param client_id: the client's identifier.
     :param client_secret: its secret, or a callable that returns it.
-    :param base_url: what relative URLs are appended to. The token then goes to its origin alone,
-        unless ``allowed_origins`` says otherwise.
+    :param base_url: URL that relative URLs are appended to. The token is then sent only to its
+        origin, unless ``allowed_origins`` is given.
 
     All other parameters are those of :class:`ClientCredentialsAuth`.
 
-    :raises TypeError, ValueError: for arguments that cannot work.
+    :raises TypeError, ValueError: if an argument cannot work.
     :raises InsecureTransportError: for plain http to another machine.
     """
 
@@ -50,7 +50,7 @@ class ClientCredentialsSession(requests.Session):
 
     __attrs__: list[str] = [*requests.Session.__attrs__, "base_url"]  # noqa: RUF012 - as in requests
 
-    # Every parameter by name: mixins pass on named ones alone, and would drop the rest in silence.
+    # Every parameter by name: mixins pass on only those, and would silently drop the others.
     def __init__(
         self,
         token_endpoint: str,
@@ -76,9 +76,13 @@ class ClientCredentialsSession(requests.Session):
         dpop: ProofKey | None = None,
     ) -> None:
         super().__init__()
-        self.base_url: str | None = None if base_url is None else _checked_base_url(base_url)
-        if self.base_url is not None and allowed_origins is None:
-            allowed_origins = [origin(self.base_url) or ""]
+        self.base_url: str | None = None
+        if base_url is not None:
+            self.base_url = prepare_url("base_url", base_url).rstrip("/") + "/"
+            if "?" in self.base_url:
+                raise ValueError("base_url may not have a query; set session.params")
+            if allowed_origins is None:
+                allowed_origins = [origin(self.base_url) or ""]
         self.auth = ClientCredentialsAuth(  # pyright: ignore[reportIncompatibleVariableOverride]
             token_endpoint,
             client_id,
@@ -115,70 +119,65 @@ class ClientCredentialsSession(requests.Session):
         client_secret: str | Callable[[], str] | None = None,
         **options: Unpack[SessionOptions],
     ) -> Self:
-        """A session that finds its token endpoint in the server's metadata.
+        """Return a session that finds its token endpoint in the issuer's metadata.
 
-        See :meth:`ClientCredentialsAuth.from_issuer`.
-
-        :param issuer: the server's issuer identifier, a URL, exactly as the server writes it.
-        :param client_id: the client's identifier.
-        :param client_secret: its secret, or a callable that returns it.
-        :param options: keyword arguments of the constructor.
+        The parameters and errors are those of :meth:`ClientCredentialsAuth.from_issuer`.
         """
         return cls(**by_issuer(issuer, client_id, client_secret, options))
 
     @classmethod
     def from_env(cls, prefix: str = "CLIENTCREDS_", **options: Unpack[SessionOptions]) -> Self:
-        """A session with settings from environment variables.
+        """Return a session with settings from environment variables.
 
-        See :meth:`ClientCredentialsAuth.from_env`.
-
-        :param prefix: how the names of the variables begin.
-        :param options: keyword arguments of the constructor, which come before the environment.
+        The parameters and errors are those of :meth:`ClientCredentialsAuth.from_env`.
         """
         return cls(**by_environment(prefix, options))
 
     def _adapter_below(self, url: str) -> BaseAdapter:
-        """The adapter that would serve the URL if no retry adapter were mounted."""
+        """Return the adapter that would serve the URL if no retry adapter were mounted."""
         for prefix, adapter in self.adapters.items():
             if url.lower().startswith(prefix.lower()) and not isinstance(adapter, RetryAdapter):
                 return adapter
         raise requests.exceptions.InvalidSchema(f"no adapter is mounted for {without_query(url)}")
 
     def __copy__(self) -> Self:
-        # Two sessions with one auth would send its token requests through one of them.
+        # With a shared auth, both sessions would send token requests through the original one.
         return copy.deepcopy(self)
 
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
         """As in requests, with a relative URL appended to the base URL."""
         if self.base_url is not None:
+            url: str | bytes = request.url or ""
+            url = (url.decode() if isinstance(url, bytes) else str(url)).lstrip()
+            if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", url):
+                url = self.base_url + url.lstrip("/")
             request = copy.copy(request)
-            request.url = _joined(self.base_url, request.url or "")
+            request.url = url
         return super().prepare_request(request)
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
-        """As in requests; a token that the request of a copy brings along stays where it may go.
+        """As in requests, but a token on the request is sent only where it may go.
 
-        :raises InsecureTransportError: if a proxy would take the token to another machine in the
-            clear.
+        :raises InsecureTransportError: if a proxy would take the token to another machine
+            unencrypted.
         """
-        for hook in request.hooks["response"]:
-            if isinstance(hook, Replay):
-                proxies = kwargs.get("proxies")
-                if proxies is None:
-                    proxies = resolve_proxies(request, self.proxies, self.trust_env)
-                hook.before_sending(request, proxies)
+        for replay in replays_on(request):
+            proxies = kwargs.get("proxies")
+            if proxies is None:
+                proxies = resolve_proxies(request, self.proxies, self.trust_env)
+            replay.before_sending(request, proxies)
         response = super().send(request, **kwargs)
-        if response.history:  # what was refused before the first redirect comes before it
+        if response.history:  # a 401 before the first redirect comes first
             response.history = [*response.history[0].history, *response.history]
         return response
 
     def resolve_redirects(
         self, resp: requests.Response, req: requests.PreparedRequest, *args: Any, **kwargs: Any
     ) -> Generator[Any, None, None]:
-        """As in requests, with what was refused and sent again among the history."""
+        """As in requests, with the answers that were replayed after a 401 in the history."""
         refused = resp.history
         for answer in super().resolve_redirects(resp, req, *args, **kwargs):
-            resp.history = refused  # which requests has emptied
+            resp.history = refused  # requests has emptied it
             if isinstance(answer, requests.Response):
                 yield from answer.history
             yield answer
@@ -188,30 +187,14 @@ class ClientCredentialsSession(requests.Session):
     ) -> None:
         """Keep the token on a redirect within its origin, and only there.
 
-        requests would replace it by a netrc entry, and take http and https for one origin.
+        requests would replace it by a netrc entry, and treats http and https as one origin.
         """
-        there, here = origin(prepared_request.url or ""), origin(response.request.url or "")
         if "Authorization" in prepared_request.headers:
-            if there is not None and there == here:
-                for hook in prepared_request.hooks["response"]:
-                    if isinstance(hook, Replay):
-                        hook.prove(prepared_request)
+            target = origin(prepared_request.url or "")
+            if target is not None and target == origin(response.request.url or ""):
+                for replay in replays_on(prepared_request):
+                    replay.prove(prepared_request)
                 return
             del prepared_request.headers["Authorization"]
             prepared_request.headers.pop("DPoP", None)
         super().rebuild_auth(prepared_request, response)
-
-
-def _checked_base_url(url: str) -> str:
-    base = prepare_url("base_url", url)
-    if "?" in base:
-        raise ValueError("base_url may not have a query; set session.params")
-    return base.rstrip("/") + "/"
-
-
-def _joined(base_url: str, url: str | bytes) -> str:
-    """As httpx joins: an absolute URL stays as it is, anything else is appended."""
-    url = (url.decode() if isinstance(url, bytes) else str(url)).lstrip()
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", url):
-        return url
-    return base_url + url.lstrip("/")

@@ -1,4 +1,4 @@
-"""Tokens shared beyond this process: what a store must do, and when it is asked."""
+"""The protocol of stores that share tokens between processes, and the source that uses one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ._logs import log
-from .client_auth import ClientAuth
+from .client_auth import ClientAuth, ClientSecretAuth
 from .token_endpoint import TokenEndpoint, logger
 from .tokens import Fetched, Token, TokenRequest, TokenSource
 
@@ -17,23 +17,46 @@ class TokenStore(Protocol):
     A store may have two more members. ``needs_secret``, if true, says that its protection rests on
     the client secret alone: a client without one, such as a :class:`TLSClientAuth`, is then
     rejected. ``forget(key, token)`` is called before the token request for a token that the API
-    has refused: nobody is to get it again, if it still is the one that is stored.
+    has refused: the store must not return that token again.
     """
 
     def get_or_fetch(self, key: bytes, fetch: Callable[[], Token], rejected: Token | None) -> Token:
-        """Return the token that is stored under the key, or a new one, stored for the others.
+        """Return the token stored under the key, or fetch a new one and store it.
 
         Called only where a token request would have been made, in its thread.
 
         :param key: 32 bytes, derived from the endpoint, the client, what is asked for, what the
-            token is bound to and the client's secret: unguessable without the secret. Those of a
-            client without a secret can be guessed.
-        :param fetch: makes the token request.
-        :param rejected: a token known to be refused or due: never to be handed out to this caller
-            again.
-        :raises TokenError: as ``fetch`` does. That the store itself fails is no error.
+            token is bound to and the client's secret: unguessable without the secret. For a
+            client without a secret it can be guessed.
+        :param fetch: makes the token request; its attribute ``until`` is the moment, on the
+            monotonic clock, at which the caller stops waiting.
+        :param rejected: a token known to be refused or due; never return it to this caller again.
+        :raises TokenError: as ``fetch`` does. A failure of the store itself must not raise.
         """
         ...
+
+
+class TokenFetch:
+    """The token request that a store makes if it has no token for the caller.
+
+    :param until: the moment, on the monotonic clock, at which the caller stops waiting.
+    """
+
+    __slots__ = ("_ask", "token", "until")
+
+    def __init__(self, ask: Callable[[], Token], until: float) -> None:
+        self._ask = ask
+        self.until: float = until
+        #: The token that was issued; None if the request was not made, or failed.
+        self.token: Token | None = None
+
+    def __call__(self) -> Token:
+        """Make the token request.
+
+        :raises TokenError: if it fails.
+        """
+        self.token = self._ask()
+        return self.token
 
 
 class StoredFetch(TokenSource):
@@ -41,10 +64,19 @@ class StoredFetch(TokenSource):
 
     :param endpoint: where tokens come from.
     :param store: shares them.
-    :param leeway: seconds that a token must have left to be usable here.
+    :param leeway: seconds that a stored token must have left.
+    :raises TypeError, ValueError: if it is no store, or does not fit this client.
     """
 
     def __init__(self, endpoint: TokenEndpoint, store: TokenStore, leeway: float) -> None:
+        if not callable(getattr(store, "get_or_fetch", None)):
+            raise TypeError("store must have a method get_or_fetch; see TokenStore")
+        has_secret = isinstance(endpoint.client_auth, ClientSecretAuth)
+        if not has_secret and getattr(store, "needs_secret", False):
+            raise ValueError(
+                "store: this client has no client_secret to protect its tokens in the store; "
+                "pass a store with an encryption_key of its own"
+            )
         self._endpoint = endpoint
         self._store = store
         self._leeway = leeway
@@ -57,57 +89,25 @@ class StoredFetch(TokenSource):
         :raises TokenError: if there is none.
         """
 
-        # The key and the token request are of one and the same secret: somebody who knows a secret
-        # that was changed since shall not find the token got with the new one.
-        def ask(auth: ClientAuth) -> Fetched:
-            return self._get_or_fetch(request, auth, until, rejected, refused)
+        # Key and token request use the same secret: the holder of a secret that has been rotated
+        # must not find the token obtained with the new one.
+        def get_or_fetch(auth: ClientAuth) -> Fetched:
+            key = self._endpoint.store_key(request, auth)
+            fetch = TokenFetch(lambda: self._endpoint.ask_as(auth, request, until), until)
+            forget = getattr(self._store, "forget", None)
+            if refused and forget is not None:
+                forget(key, rejected)
+            token = self._store.get_or_fetch(key, fetch, rejected)
+            if fetch.token is None and token.seconds_left() <= self._leeway:
+                # Usable for clients with a smaller leeway only.
+                token = self._store.get_or_fetch(key, fetch, token)
+            return Fetched(token, from_store=fetch.token is None)
 
-        return self._endpoint.with_secret(ask)
+        return self._endpoint.with_secret(get_or_fetch)
 
     def report(self, request: TokenRequest, outcome: Fetched | Exception, took: float) -> None:
-        """Log what came of it."""
+        """Log the outcome."""
         if isinstance(outcome, Fetched) and outcome.from_store:
             log(logger, "token_from_store", token=outcome.token)
         else:
             self._endpoint.report(request, outcome, took)
-
-    def _get_or_fetch(
-        self,
-        request: TokenRequest,
-        auth: ClientAuth,
-        until: float,
-        rejected: Token | None,
-        refused: bool,
-    ) -> Fetched:
-        key = self._endpoint.store_key(request, auth)
-        fetched: list[Token] = []
-
-        def fetch() -> Token:
-            fetched.append(self._endpoint.ask_as(auth, request, until))
-            return fetched[0]
-
-        forget = getattr(self._store, "forget", None)
-        if refused and forget is not None:
-            forget(key, rejected)
-        token = self._store.get_or_fetch(key, fetch, rejected)
-        if not fetched and token.seconds_left() <= self._leeway:
-            # Enough is left of it for others, whose leeway is smaller.
-            token = self._store.get_or_fetch(key, fetch, token)
-        return Fetched(token, from_store=not fetched)
-
-
-def check_store(store: TokenStore | None, has_secret: bool) -> None:
-    """Check that something is a store, and fit for this client.
-
-    :param has_secret: True if the client has a secret.
-    :raises TypeError, ValueError: if it is not; the text says what to pass.
-    """
-    if store is None:
-        return
-    if not callable(getattr(store, "get_or_fetch", None)):
-        raise TypeError("store must have a method get_or_fetch; see TokenStore")
-    if not has_secret and getattr(store, "needs_secret", False):
-        raise ValueError(
-            "store: this client has no client_secret that would keep its tokens from others; "
-            "pass a store with an encryption_key of its own"
-        )

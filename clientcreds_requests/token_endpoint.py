@@ -1,4 +1,4 @@
-"""How a token is asked for: one POST out, one :class:`Token` back or one error raised."""
+"""How a token is asked for: one POST, then one :class:`Token` or one error."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ Body: TypeAlias = Literal["auto", "json", "form"]
 _T = TypeVar("_T")
 
 _CONTENT_TYPES = {"json": "application/json", "form": "application/x-www-form-urlencoded"}
-# With any of these errors the endpoint has read the request, whatever its form.
+# An endpoint that answers with one of these errors has read the request.
 _READ_IT = frozenset(
     {"access_denied", "invalid_client", "invalid_scope", "invalid_target", "unauthorized_client"}
 )
@@ -56,19 +56,19 @@ class TokenEndpoint(TokenSource):
     """One client at one token endpoint. It keeps no token.
 
     :param url: https, or http on loopback; a query is kept.
-    :param client_id: who is asking.
-    :param client_auth: how it proves that.
+    :param client_id: the client's identifier.
+    :param client_auth: the client authentication method.
     :param body: ``json``, ``form``, or ``auto``: JSON first, and a form if the endpoint answers
-        like one that does not read JSON; what worked is remembered.
+        as if it did not read JSON; what worked is remembered.
     :param extra_headers: further header fields; callables are called for every attempt.
     :param timeout: seconds for one attempt, or a (connect, read) pair, as in requests.
     :param deadline: seconds for all attempts together.
-    :param retries: after the first attempt; or a urllib3 policy.
-    :param allow_http: let credentials travel in the clear.
-    :param session: whose TLS, proxy and adapter settings are used, and nothing else of it.
+    :param retries: the number of retries after the first attempt, or a urllib3 policy.
+    :param allow_http: allow plain http to other machines.
+    :param session: only its TLS, proxy and adapter settings are used.
     :param dpop: the key to bind tokens to (RFC 9449); None for bearer tokens.
-    :raises TypeError, ValueError: for arguments that cannot work.
-    :raises InsecureTransportError: for plain http to another machine.
+    :raises TypeError, ValueError: for invalid arguments.
+    :raises InsecureTransportError: for plain http to another machine, unless it is allowed.
     """
 
     def __init__(
@@ -115,11 +115,7 @@ class TokenEndpoint(TokenSource):
             reset_in_child(self.session, drop_connections)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Give everything away but a literal secret.
-
-        :raises TypeError: if the client authentication holds one.
-        """
-        copy.copy(self.client_auth)  # which raises if it holds a literal secret or key
+        copy.copy(self.client_auth)  # raises TypeError if it holds a literal secret or key
         return vars(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -130,46 +126,37 @@ class TokenEndpoint(TokenSource):
         return f"<{type(self).__name__} {without_query(self.url)} {self.client_id!r}>"
 
     def __call__(self, request: TokenRequest) -> Token:
-        """Ask for a token.
+        """Return a new token.
 
-        :raises TokenError: if there is none; nothing else, whatever the endpoint does.
+        :raises TokenError: if there is none; no other exception, whatever the endpoint sends.
         """
         began = time.monotonic()
-        outcome: Fetched | TokenError
         try:
-            outcome = self.fetch(request, began + self._deadline)
+            fetched = self.fetch(request, began + self._deadline)
         except TokenError as error:
             forget_frames(error)
-            outcome = error
-        self.report(request, outcome, time.monotonic() - began)
-        if isinstance(outcome, Fetched):
-            return outcome.token
-        raise outcome
+            failure = error
+        else:
+            self.report(request, fetched, time.monotonic() - began)
+            return fetched.token
+        self.report(request, failure, time.monotonic() - began)
+        raise failure
 
-    def fetch(
-        self,
-        request: TokenRequest,
-        until: float,
-        rejected: Token | None = None,  # noqa: ARG002 - the endpoint issues a new one each time
-        refused: bool = False,  # noqa: ARG002
-    ) -> Fetched:
-        """Ask for a token, by a moment on the monotonic clock.
-
-        :raises TokenError: if there is none.
-        """
+    def fetch(self, request: TokenRequest, until: float, *_: object) -> Fetched:
+        """Return a new token; see :class:`TokenSource`."""
         return Fetched(self.with_secret(lambda auth: self.ask_as(auth, request, until)))
 
     def report(self, request: TokenRequest, outcome: Fetched | Exception, took: float) -> None:
-        """Log what came of a token request."""
+        """Log the outcome of a token request."""
         if isinstance(outcome, Fetched):
             self._log("token_obtained", token=outcome.token, scope=request.scope, seconds=took)
         elif isinstance(outcome, TokenError):
             self._log("token_request_failed", failure=outcome, scope=request.scope, seconds=took)
 
     def with_secret(self, ask: Callable[[ClientAuth], _T]) -> _T:
-        """Ask with the client secret of this moment, once more at once if it is rotated meanwhile.
+        """Call ``ask`` with the current client secret; again if that was rejected and has changed.
 
-        :param ask: asks, authenticated by the method that it is given.
+        :param ask: makes the token request, authenticated by the method that it is given.
         :raises TokenError: as ``ask`` does, or if the client secret's callable fails.
         """
         auth = self._current_auth()
@@ -179,21 +166,21 @@ class TokenEndpoint(TokenSource):
             if error.error != "invalid_client" or not isinstance(auth, ClientSecretAuth):
                 raise
             rejected = error
-        # Called out here: what the callable logs or raises is not in the context of the other.
+        # Outside the except block, so that an error of the callable has no context.
         newer = self._current_auth()
         if not isinstance(newer, ClientSecretAuth) or newer.secret() == auth.secret():
             raise rejected
         return ask(newer)
 
     def ask_as(self, auth: ClientAuth, request: TokenRequest, until: float) -> Token:
-        """Ask for a token, authenticated by that method and no other.
+        """Return a new token, authenticated by that method.
 
         :raises TokenError: if there is none.
         """
         if self._body != "auto":
             return self._post(auth, request, self._body, until)
         try:
-            # A 500 is how some frameworks say that they expected a form: try that before waiting.
+            # Some frameworks answer JSON with a 500: try the form without a wait.
             token = self._post(auth, request, "json", until, final=frozenset({500}))
         except TokenError as error:
             if error.status_code not in _DID_NOT_READ_IT or error.error in _READ_IT:
@@ -209,30 +196,25 @@ class TokenEndpoint(TokenSource):
     def store_key(self, request: TokenRequest, auth: ClientAuth) -> bytes:
         """Return the key under which a :class:`TokenStore` keeps the token of a request.
 
-        :param auth: the method with the secret that the request is made with.
+        :param auth: the method, with the secret, by which the request is authenticated.
         :raises TokenError: if a client certificate cannot be read.
         """
         secret = auth.secret().encode() if isinstance(auth, ClientSecretAuth) else b""
-        # Header fields may decide what token is issued; a callable has another value each time.
+        # Header fields may determine the token. The values of callables change with each call.
         headers = sorted(
             (name.lower(), "" if callable(value) else value)
             for name, value in self._extra_headers.items()
         )
-        bound_to = self._bound_to(auth)
-        asked = json.dumps([self.url, self.client_id, request.params(), headers, bound_to])
-        return hmac.digest(secret, asked.encode(), hashlib.sha256)
-
-    def _bound_to(self, auth: ClientAuth) -> list[str]:
-        """Return digests of what tokens may be bound to: without it they cannot be used."""
-        digests = [] if self._dpop is None else [self._dpop.key.thumbprint]
+        bound_to = [] if self._dpop is None else [self._dpop.key.thumbprint]
         cert = certificate(auth) or (self.session.cert if self.session is not None else None)
         if cert:
             try:
                 content = Path(cert if isinstance(cert, str) else cert[0]).read_bytes()
             except OSError as error:
                 raise_callable_failed("reading the client certificate", self.url, error)
-            digests.append(hashlib.sha256(content).hexdigest())
-        return digests
+            bound_to.append(hashlib.sha256(content).hexdigest())
+        asked = json.dumps([self.url, self.client_id, request.params(), headers, bound_to])
+        return hmac.digest(secret, asked.encode(), hashlib.sha256)
 
     def _current_auth(self) -> ClientAuth:
         if not isinstance(self.client_auth, ClientSecretAuth):
@@ -249,21 +231,20 @@ class TokenEndpoint(TokenSource):
         body: Literal["json", "form"],
         until: float,
         final: frozenset[int] = frozenset(),
+        may_repeat: bool = True,
     ) -> Token:
-        """Ask for a token; once more, at once, if the server wants a nonce in the DPoP proof."""
-        again = False
-        while True:
-            nonce = None if self._dpop is None else self._dpop.nonce(self.url)
-            try:
-                return self._post_once(auth, request, body, until, final)
-            except TokenError as error:
-                failure = error
-            # Here, since not every error reaches the caller, and the frames below hold secrets.
-            forget_frames(failure)
-            wants_nonce = failure.error == "use_dpop_nonce" and not again
-            if not wants_nonce or self._dpop is None or self._dpop.nonce(self.url) == nonce:
-                raise failure
-            again = True
+        """Return a new token; if the server asks for a nonce in the DPoP proof, ask once more."""
+        nonce = self._dpop and self._dpop.nonce(self.url)
+        try:
+            return self._post_once(auth, request, body, until, final)
+        except TokenError as error:
+            failure = error
+        # Here, since not every error reaches the caller, and the frames below hold secrets.
+        forget_frames(failure)
+        wants_nonce = failure.error == "use_dpop_nonce" and may_repeat
+        if not wants_nonce or self._dpop is None or self._dpop.nonce(self.url) == nonce:
+            raise failure
+        return self._post(auth, request, body, until, final, may_repeat=False)
 
     def _post_once(
         self,
@@ -297,26 +278,24 @@ class TokenEndpoint(TokenSource):
                 except Exception as error:
                     raise_callable_failed("the dpop key", self.url, error)
                 secrets.add(headers["DPoP"])
-            # Bytes or str as requests has it: stubs in tests match one or the other.
+            # Bytes for JSON and str for a form, as in requests: stubs of tests match them.
             return data.encode() if body == "json" else data, headers
 
         answered = None if self._dpop is None else self._dpop.learn
+        cert, allow_http = certificate(auth), self.allow_http
         try:
             post = RetriedRequest("POST", self.url, complete, until, final, answered)
-            response = send(
-                *(post, self.session, self.timeout, self.retries, certificate(auth)),
-                allow_http=self.allow_http,
-            )
+            response = send(post, self.session, self.timeout, self.retries, cert, allow_http)
         except CallableError:
             raise
         except Exception as error:
-            what, redact = failed_at(self.url), Redactor(*secrets)
-            raise_unanswered(what, bare_request(self.url), error, redact)
+            bare, redact = bare_request(self.url), Redactor(*secrets)
+            raise_unanswered(failed_at(self.url), bare, error, redact)
         redact = Redactor(*secrets)
         return read_token(response, self.url, post.sent_at, redact, self._dpop is not None)
 
     def asked_at(self) -> str:
-        """Return the URL that is asked, as logs name it."""
+        """Return the URL of the token endpoint as logs show it."""
         return without_query(self.url)
 
     def _log(self, event: str, **fields: Any) -> None:
@@ -324,5 +303,5 @@ class TokenEndpoint(TokenSource):
 
 
 def certificate(auth: ClientAuth) -> Cert:
-    """Return the client certificate that a client authentication method brings along."""
+    """Return the client certificate of a client authentication method, or None."""
     return auth.cert if isinstance(auth, TLSClientAuth) else None

@@ -1,4 +1,4 @@
-"""What is asked for (:class:`TokenRequest`), what is got (:class:`Token`), and from where."""
+"""What is asked for (:class:`TokenRequest`), what is received (:class:`Token`), and from where."""
 
 from __future__ import annotations
 
@@ -27,16 +27,15 @@ RESERVED_PARAMS = frozenset({"audience", "grant_type", "resource", "scope"}).uni
 
 
 class _Frozen:
-    """A value: equal to another of its type with equal fields, and never changed."""
+    """An immutable value, compared by the fields in ``__match_args__``."""
 
     __slots__ = ()
     __match_args__: ClassVar[tuple[str, ...]] = ()
 
-    def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"{type(self).__name__} is immutable: {name!r} cannot be set")
+    def __setattr__(self, name: str, *_: object) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__} is immutable: {name!r} cannot be changed")
 
-    def __delattr__(self, name: str) -> NoReturn:
-        raise AttributeError(f"{type(self).__name__} is immutable: {name!r} cannot be deleted")
+    __delattr__ = __setattr__
 
     def _fill(self, **fields: Any) -> None:
         for name, value in fields.items():
@@ -55,13 +54,13 @@ class _Frozen:
 
 
 class TokenRequest(_Frozen):
-    """What is asked for: a frozen value, and the key under which its token is cached.
+    """What is asked for: an immutable value, and the key under which its token is cached.
 
     :param scope: space-separated (RFC 6749 §3.3), or an iterable of scopes.
     :param resources: absolute URIs of the resource servers (RFC 8707).
-    :param audience: as Auth0 and others expect it.
+    :param audience: the API, as Auth0 and others expect it.
     :param extra_params: further parameters of the token request; their values count as secrets.
-    :raises TypeError: for a wrong type, a bare string as ``resources`` among them.
+    :raises TypeError: for a wrong type, also for a bare string as ``resources``.
     :raises ValueError: for a malformed scope or URI, or a parameter that has its own argument.
     """
 
@@ -84,9 +83,7 @@ class TokenRequest(_Frozen):
         self._fill(
             scope=_scope(scope),
             resources=_resources(resources),
-            audience=None
-            if audience is None or audience == ""
-            else identifier("audience", audience),
+            audience=None if audience in (None, "") else identifier("audience", audience),
             extra_params=_extra_params(extra_params),
         )
         self._fill(_hash=super().__hash__())
@@ -98,10 +95,7 @@ class TokenRequest(_Frozen):
         return TokenRequest, self._fields()
 
     def __replace__(self, **changes: Any) -> Self:
-        """The same value except for the changes; ``copy.replace()`` calls it too.
-
-        :raises TypeError, ValueError: as the constructor does.
-        """
+        # copy.replace() calls this, too.
         fields = {name: getattr(self, name) for name in self.__match_args__}
         return type(self)(**{**fields, **changes})
 
@@ -111,16 +105,15 @@ class TokenRequest(_Frozen):
         return f"TokenRequest({fields}, extra_params=<{names}>)"
 
     def params(self) -> dict[str, Any]:
-        """The parameters of the token request; whatever is empty is left out."""
-        params: dict[str, Any] = {"grant_type": "client_credentials"}
-        if self.scope:
-            params["scope"] = self.scope
-        if self.resources:
-            params["resource"] = list(self.resources)
-        if self.audience:
-            params["audience"] = self.audience
-        params.update(self.extra_params)
-        return params
+        """Return the parameters of the token request; empty ones are left out."""
+        params: dict[str, Any] = {
+            "grant_type": "client_credentials",
+            "scope": self.scope,
+            "resource": list(self.resources),
+            "audience": self.audience,
+            **dict(self.extra_params),
+        }
+        return {name: value for name, value in params.items() if value}
 
 
 def _scope(scope: str | Iterable[str] | None) -> str | None:
@@ -152,19 +145,15 @@ def _resources(resources: Iterable[str] | None) -> tuple[str, ...]:
 def _extra_params(
     extra: Mapping[str, str] | tuple[tuple[str, str], ...] | None,
 ) -> tuple[tuple[str, str], ...]:
-    if extra is None:
-        return ()
-    if not isinstance(extra, (Mapping, tuple)):
+    pairs = tuple(extra.items()) if isinstance(extra, Mapping) else extra or ()
+    if not isinstance(pairs, tuple) or not all(isinstance(pair, tuple) for pair in pairs):
         raise TypeError(f"extra_params must be a mapping, not {type(extra).__name__}")
-    if isinstance(extra, tuple) and not all(isinstance(pair, tuple) for pair in extra):
-        raise TypeError("extra_params must be a mapping")
-    params = dict(extra)
-    for name, value in params.items():
+    for name, value in pairs:
         if not isinstance(name, str) or not isinstance(value, str):
             raise TypeError(f"extra_params must map str to str; see {name!r}")
         if name in RESERVED_PARAMS:
             raise ValueError(f"extra_params may not redefine {name!r}: it has its own argument")
-    return tuple(sorted((name, value) for name, value in params.items() if value))
+    return tuple(sorted((name, value) for name, value in pairs if value))
 
 
 class Moment(NamedTuple):
@@ -175,12 +164,12 @@ class Moment(NamedTuple):
 
     @classmethod
     def now(cls) -> Moment:
-        """This moment."""
+        """Return the current moment."""
         return cls(time.time(), time.monotonic())
 
 
 class Token(_Frozen):
-    """An access token and what the server said about it (RFC 6749 §5.1).
+    """An access token and what the server sent with it (RFC 6749 §5.1).
 
     :param access_token: visible ASCII characters; never in ``repr``.
     :param expires_at: seconds since the epoch; None if the server did not say.
@@ -191,13 +180,8 @@ class Token(_Frozen):
     :raises ValueError: if the token cannot be sent in a header.
     """
 
-    __slots__ = (
-        *("access_token", "authorization", "expires_at", "extra", "scope", "token_type"),
-        "_expires_monotonic",
-    )
-    __match_args__ = (
-        *("access_token", "expires_at", "scope", "token_type", "extra", "authorization"),
-    )
+    __match_args__ = ("access_token", "expires_at", "scope", "token_type", "extra", "authorization")
+    __slots__ = (*__match_args__, "_expires_monotonic")
 
     access_token: str
     expires_at: float | None
@@ -205,8 +189,8 @@ class Token(_Frozen):
     token_type: str
     extra: Mapping[str, Any]
     authorization: str
-    # The same expiry on the monotonic clock. The wall clock may be set back, the monotonic one
-    # stands still while a machine sleeps: whichever says "expired" first is believed.
+    # The same expiry on the monotonic clock: the wall clock may be set back, and the monotonic one
+    # may stop while a machine sleeps.
     _expires_monotonic: float
 
     def __init__(
@@ -225,14 +209,13 @@ class Token(_Frozen):
         if _expires_monotonic is None:
             left = math.inf if expires_at is None else expires_at - time.time()
             _expires_monotonic = time.monotonic() + left
-        authorization = authorization or f"{token_type} {access_token}"
         self._fill(
             access_token=access_token,
             expires_at=expires_at,
             scope=scope,
             token_type=token_type,
             extra=MappingProxyType(dict(extra or {})),
-            authorization=authorization,
+            authorization=authorization or f"{token_type} {access_token}",
             _expires_monotonic=_expires_monotonic,
         )
 
@@ -240,7 +223,7 @@ class Token(_Frozen):
         return hash(self.authorization)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A proxy cannot be pickled, and a monotonic clock means nothing on another machine.
+        # A mapping proxy cannot be pickled, and other machines have other monotonic clocks.
         values = (self.access_token, self.expires_at, self.scope, self.token_type)
         return Token, (*values, dict(self.extra), self.authorization)
 
@@ -252,17 +235,17 @@ class Token(_Frozen):
 
     @property
     def fingerprint(self) -> str:
-        """The first eight digits of the token's SHA-256, by which logs name it."""
+        """The first eight hexadecimal digits of the token's SHA-256, by which logs name it."""
         return hashlib.sha256(self.access_token.encode()).hexdigest()[:8]
 
     def seconds_left(self) -> float:
-        """Seconds until it expires, by whichever clock says less; ``inf`` without an expiry."""
+        """Return the seconds until expiry, by whichever clock says less; ``inf`` without one."""
         wall = math.inf if self.expires_at is None else self.expires_at - time.time()
         return min(wall, self._expires_monotonic - time.monotonic())
 
 
 class Fetched(NamedTuple):
-    """What a :class:`TokenSource` brings: a token, and whether a shared store had it."""
+    """A token from a :class:`TokenSource`, and whether it came from a shared store."""
 
     token: Token
     from_store: bool = False
@@ -279,32 +262,27 @@ class TokenSource(ABC):
 
         :param request: what is asked for.
         :param until: the moment, on the monotonic clock, by which to give up.
-        :param rejected: a token that is of no more use to the caller.
-        :param refused: True if an API refused that one; False if it is due.
+        :param rejected: a token that must not be returned: refused or due.
+        :param refused: True if the API refused it.
         :raises TokenError: if there is none.
         """
-        ...
 
     @abstractmethod
     def report(self, request: TokenRequest, outcome: Fetched | Exception, took: float, /) -> None:
-        """Log an outcome, after everybody who waits for it has it.
+        """Log an outcome, after all waiting callers have it.
 
-        :param took: seconds from the beginning of :meth:`fetch` to its end.
+        :param took: seconds that :meth:`fetch` took.
         """
-        ...
 
 
 class PlainSource(TokenSource):
-    """A source made of a callable that is given the token request alone, and logs by itself.
-
-    :param fetch: returns a token or raises a :class:`TokenError`.
-    """
+    """A source that calls ``fetch(request)`` and leaves logging to it."""
 
     def __init__(self, fetch: Callable[[TokenRequest], Token]) -> None:
         self._fetch = fetch
 
     def fetch(self, request: TokenRequest, *_: object) -> Fetched:
-        """Call it."""
+        """Return the token of the callable."""
         return Fetched(self._fetch(request))
 
     def report(self, *_: object) -> None:
@@ -318,16 +296,16 @@ class TokenStats(NamedTuple):
     store, or failed. A usable token is returned without being counted.
 
     :param obtained: tokens that the token endpoint issued.
-    :param from_store: tokens that a shared store had.
-    :param renewed_ahead: those among both that were got while another one was still usable.
-    :param joined: callers who waited for a token request that another one had started.
-    :param failed: token requests that brought no token.
-    :param refused: tokens that were dropped because an API refused them.
-    :param paused: callers who got the last error at once, while the endpoint was left alone.
+    :param from_store: tokens that came from a shared store.
+    :param renewed_ahead: tokens of either kind received while the previous one was usable.
+    :param joined: callers that waited for a token request of another thread.
+    :param failed: token requests that failed.
+    :param refused: tokens dropped because an API refused them.
+    :param paused: callers that got the last error at once, during a pause of the endpoint.
     :param last_error_at: when a token request failed last, in seconds since the epoch; None if
         none has.
-    :param seconds_left: seconds until the token expires that was received last; infinite without
-        an expiry, None if it has expired or is not held any more.
+    :param seconds_left: seconds until the token received last expires; ``inf`` without an expiry,
+        None if it has expired or been dropped.
     """
 
     obtained: int = 0

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 from clientcreds_requests import ClientCredentialsAuth
 
-FIGURE = Path(__file__).parent.parent / ".github" / "token-life.svg"
+FIGURE = Path(__file__).parent.parent.parent / ".github" / "token-life.svg"
 SVG = "{http://www.w3.org/2000/svg}"
 ROOT = ElementTree.fromstring(FIGURE.read_text(encoding="utf-8"))
 WORDS = {element.text for element in ROOT.iter(f"{SVG}text")}

@@ -23,7 +23,7 @@ import clientcreds_requests
 from clientcreds_requests import ClientCredentialsSession
 from clientcreds_requests.testing import Answer
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 PACKAGE = Path(clientcreds_requests.__file__).parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SECTION = README.partition("## Security promises\n")[2].partition("\n## ")[0]
