@@ -47,7 +47,7 @@ _ALGORITHMS = {
     "Ed448": ("EdDSA",),
 }
 _CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
-_NEW_CURVES: dict[str, ec.EllipticCurve] = {
+_CURVE_OF: dict[str, ec.EllipticCurve] = {
     "ES256": ec.SECP256R1(),
     "ES384": ec.SECP384R1(),
     "ES512": ec.SECP521R1(),
@@ -120,13 +120,13 @@ def read_key(what: str, key: object, algorithm: str | None = None) -> SigningKey
 def new_key(algorithm: str) -> PrivateKey:
     """Return a new key for the algorithm.
 
-    :raises TypeError, ValueError: if it is no asymmetric one.
+    :raises TypeError, ValueError: if it is not an asymmetric algorithm.
     """
     check_algorithm("algorithm", algorithm)
     if algorithm == "EdDSA":
         return ed25519.Ed25519PrivateKey.generate()
-    if algorithm in _NEW_CURVES:
-        return ec.generate_private_key(_NEW_CURVES[algorithm])
+    if algorithm in _CURVE_OF:
+        return ec.generate_private_key(_CURVE_OF[algorithm])
     return rsa.generate_private_key(65537, 2048)
 
 

@@ -120,7 +120,7 @@ def bare_response(response: requests.Response, url: str, redact: Redactor) -> re
 
 
 def raised_at(error: BaseException) -> str:
-    """Return the type of an exception, with file and line if code of the user raised it."""
+    """Return the type of an exception, and where it left this package: file and line."""
     trace = error.__traceback__
     while trace is not None:
         frame = trace.tb_frame

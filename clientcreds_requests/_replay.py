@@ -161,9 +161,10 @@ class Replay:
     def before_redirect(
         self, response: requests.Response, request: requests.PreparedRequest
     ) -> None:
-        """Take the token off a request that is redirected from http to https of the same host.
+        """Take the token off a request that is redirected to another origin.
 
-        requests does that for every other origin, but treats these two as one.
+        requests does that, except from http to https of the same host, whose default ports it
+        takes for one origin, and where it cannot be told where the redirect leads.
         """
         target = redirect_origin(response)
         if target is None or (response.url.startswith("http:") and target.startswith("https:")):

@@ -174,7 +174,7 @@ def raise_unanswered(
     raise_apart(failure, cause)
 
 
-def raise_callable_failed(what: str, url: str, error: Exception) -> NoReturn:
+def raise_not_sent(what: str, url: str, error: Exception) -> NoReturn:
     """Raise the error of a request that was not sent as the callable ``what`` failed."""
     quotes = any(isinstance(link, _QUOTING) for link in links_of(error))
     left_out = f"{type(error).__name__}: left out, as it quotes what was encoded or decoded"

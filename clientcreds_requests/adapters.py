@@ -241,6 +241,7 @@ def send(
         adapter = settings_of.get_adapter(url)
         if not isinstance(adapter, RetryAdapter):
             adapter = RetryAdapter(adapter, retries)
+        # Closing this session leaves the other's adapter open: RetryAdapter.close() does nothing.
         own.adapters = {url: adapter}
         return own.send(request, timeout=timeout, allow_redirects=False, **settings)
 

@@ -169,8 +169,8 @@ def _get(url: str, until: float, **settings: Any) -> requests.Response:
         if not 300 <= answer.status_code < 400:
             return answer
         target = None
-        with contextlib.suppress(ValueError):  # not even a URL
-            url = prepare_url("Location", urljoin(url, answer.headers.get("Location", "")))
+        with contextlib.suppress(KeyError, ValueError):  # there is none, or it is no URL
+            url = prepare_url("Location", urljoin(url, answer.headers["Location"]))
             target = origin(url)
         if target is None or target != start:
             where = target or "no URL"

@@ -101,7 +101,7 @@ class RedisTokenStore:
         """Return a token from Redis, or a new one, stored for the others; see :class:`TokenStore`.
 
         :param fetch: if it has ``until``, no wait takes more than half of the time to that moment.
-        :raises TokenError: as ``fetch`` does, or did where it was waited for, or before a pause.
+        :raises TokenError: as ``fetch`` does, here or in another process; and while all pause.
         """
         seal = Seal(key + self._encryption_key, self._prefix)
         del key  # tools that show the frames of an error would show it

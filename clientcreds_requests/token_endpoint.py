@@ -29,7 +29,7 @@ from ._checks import (
 from ._fork import drop_connections, reset_in_child
 from ._logs import log
 from ._redaction import Redactor, bare_request, credentials_in, forget_frames
-from ._responses import failed_at, raise_callable_failed, raise_unanswered, read_token
+from ._responses import failed_at, raise_not_sent, raise_unanswered, read_token
 from ._urls import prepare_url, require_secure, without_query
 from .adapters import HEADERS, RetriedRequest, send
 from .client_auth import ClientAuth, ClientSecretAuth, TLSClientAuth
@@ -199,6 +199,7 @@ class TokenEndpoint(TokenSource):
         :param auth: the method, with the secret, by which the request is authenticated.
         :raises TokenError: if a client certificate cannot be read.
         """
+        # Keyed with the secret: the key cannot be guessed, and changes when the secret is rotated.
         secret = auth.secret().encode() if isinstance(auth, ClientSecretAuth) else b""
         # Header fields may determine the token. The values of callables change with each call.
         headers = sorted(
@@ -211,7 +212,7 @@ class TokenEndpoint(TokenSource):
             try:
                 content = Path(cert if isinstance(cert, str) else cert[0]).read_bytes()
             except OSError as error:
-                raise_callable_failed("reading the client certificate", self.url, error)
+                raise_not_sent("reading the client certificate", self.url, error)
             bound_to.append(hashlib.sha256(content).hexdigest())
         asked = json.dumps([self.url, self.client_id, request.params(), headers, bound_to])
         return hmac.digest(secret, asked.encode(), hashlib.sha256)
@@ -222,7 +223,7 @@ class TokenEndpoint(TokenSource):
         try:
             return self.client_auth.current()
         except Exception as error:
-            raise_callable_failed("the client_secret callable", self.url, error)
+            raise_not_sent("the client_secret callable", self.url, error)
 
     def _post(
         self,
@@ -268,7 +269,7 @@ class TokenEndpoint(TokenSource):
                     header_field("client_auth or extra_headers", *header)
                 data = json.dumps(params) if body == "json" else urlencode(params, doseq=True)
             except Exception as error:
-                raise_callable_failed("client_auth or extra_headers", self.url, error)
+                raise_not_sent("client_auth or extra_headers", self.url, error)
             secrets.update(str(params[name]) for name in params.keys() - asked)
             secrets.update(credentials_in(headers.get("Authorization", "")))
             secrets.update(headers[name] for name in self._extra_headers)
@@ -276,7 +277,7 @@ class TokenEndpoint(TokenSource):
                 try:
                     self._dpop.sign("POST", self.url, headers)
                 except Exception as error:
-                    raise_callable_failed("the dpop key", self.url, error)
+                    raise_not_sent("the dpop key", self.url, error)
                 secrets.add(headers["DPoP"])
             # Bytes for JSON and str for a form, as in requests: stubs of tests match them.
             return data.encode() if body == "json" else data, headers

@@ -6,6 +6,7 @@ import gc
 import sys
 
 import pytest
+import secrecy
 from helpers import Crowd
 from test_manager import Fetch, Gate, failures, joined, settle
 
@@ -86,6 +87,7 @@ def test_l9_a_token_just_received_is_not_the_first_to_go(manager, fetch, clock):
     for request in audiences(MOST):
         manager.get_token(request)
         clock.advance(1)
+        manager.get_token(request)
     (last,) = audiences(1, begin=MOST)
     manager.get_token(last)
     assert not asked_anew(manager, fetch, last)
@@ -112,8 +114,9 @@ def test_l9_the_refused_go(manager, fetch):
 def test_l9_signing_out_lets_go(manager, request_):
     before = known()
     manager.get_token()
+    manager.get_token(Request(audience="received last"))
     manager.clear(request_)
-    assert known() - before <= 1  # the one that was received last
+    assert known() - before == 1  # the one that was received last
 
 
 def test_l9_what_failed_does_not_pile_up(manager, fetch):
@@ -222,6 +225,7 @@ def test_l9_what_garbage_collection_finalizes_still_finds_its_token(server, make
             got.append(self.auth.get_token())
 
     Client()
+    secrecy.notes.clients.clear()  # the watch over secrets holds on to them
     gc.collect()
     assert len(got) == 1
     assert len(server.token_requests) == 1

@@ -111,26 +111,27 @@ def test_c2_an_interrupt_at_any_point_of_a_wait_strands_nobody(clock):
     def scenario(step: int) -> bool:
         gate = Gate(Fetch(clock))
         manager = TokenManager(gate, deadline=600.0)
-        crowd = Crowd(3, manager.get_token)
-        joined(manager, 2)
-        waiting = manager.entry().fetch
+        crowds = [Crowd(1, manager.get_token)]
+        gate.wait_for_one()
 
-        # The outcome comes when this thread waits for it, or is about to.
-        opener = threading.Thread(target=lambda: (joined_or_over(manager, 3), gate.open()))
+        def let_others_wait_too_and_open() -> None:
+            until(lambda: over.is_set() or manager.stats().joined)
+            others = 2 + manager.stats().joined
+            crowds.append(Crowd(2, manager.get_token))
+            joined(manager, others)
+            gate.open()
+
+        over = threading.Event()
+        opener = threading.Thread(target=let_others_wait_too_and_open)
         opener.start()
         reached = interrupted(step, manager.get_token)
         over.set()
         opener.join(PATIENCE)
-        over.clear()
-        assert {type(token) for token in crowd.join()} == {Token}
-        assert waiting.wait(0.0)
+        for crowd in crowds:
+            assert {type(token) for token in crowd.join()} == {Token}
         goes_on(manager)
         return reached
 
-    def joined_or_over(manager: TokenManager, count: int) -> None:
-        until(lambda: over.is_set() or manager.stats().joined == count)
-
-    over = threading.Event()
     assert each_step(scenario) > 15
 
 

@@ -111,7 +111,7 @@ class Check:
         self._row("body", "client_auth", "scope", "status", "answer")
         self._try_all()
         self._say()
-        # What was wanted comes first, then what needs the fewest settings.
+        # False sorts first: with the scope asked for, by the issuer's own method, with encoding.
         works = min(
             (attempt for attempt in self._made if attempt.token is not None),
             key=lambda a: (a.scope != self._request.scope, a.way != own_way, not a.way.encode),
