@@ -8,24 +8,28 @@ import sys
 import threading
 from collections.abc import Callable
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import ref
 
 import requests
 from requests.adapters import HTTPAdapter
 
 # os.register_at_fork() cannot be undone, so it is called once for all objects alive at the fork.
-_resets: WeakKeyDictionary[Any, Callable[[Any], None]] = WeakKeyDictionary()
+# By identity: a session of the user may define equality.
+_resets: dict[int, tuple[ref[Any], Callable[[Any], None]]] = {}
 
 
 def reset_in_child(instance: object, reset: Callable[[Any], None]) -> None:
     """Call ``reset(instance)`` in every child forked while the instance is alive."""
-    _resets[instance] = reset
+    key = id(instance)
+    _resets[key] = (ref(instance, lambda _: _resets.pop(key, None)), reset)
 
 
 def _reset_all() -> None:
-    for instance, reset in list(_resets.items()):
+    for known, reset in list(_resets.values()):
+        instance = known()
         with contextlib.suppress(Exception):  # one that fails must not stop the others
-            reset(instance)
+            if instance is not None:
+                reset(instance)
 
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows does not fork

@@ -106,13 +106,16 @@ def bare_response(response: requests.Response, url: str, redact: Redactor) -> re
     bare = requests.Response()
     bare.status_code, bare.reason = response.status_code, redact(response.reason or "")
     for name, value in response.headers.items():
-        bare.headers[redact(name)] = redact(value)
+        if name.lower() == "location":  # with a token in its fragment, if it is of another grant
+            value = value.partition("#")[0].partition("?")[0]
+        if name.lower() != "set-cookie":
+            bare.headers[redact(name)] = redact(value)
     bare.url, bare.elapsed = without_query(url), response.elapsed
     bare.request = bare_request(url)
     # Without the NULs of UTF-16, which would hide a secret from the search.
     text = response.content.decode(errors="replace").replace("\0", "")
     # A token response that could not be read may hold a token anywhere.
-    shown = b"" if response.ok or '"access_token"' in text else redact(text).encode()
+    shown = b"" if response.ok or "access_token" in text else redact(text).encode()
     bare.raw = io.BytesIO(shown)
     bare.content  # noqa: B018 - which reads it
     bare.encoding = "utf-8"  # the header may name any other

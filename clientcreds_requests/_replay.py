@@ -117,8 +117,12 @@ class Replay:
 
     def take_off(self, request: requests.PreparedRequest) -> None:
         """Take the token, proof and hook of any auth off a request that must not carry them."""
-        for replay in (self, *replays_on(request)):
+        replays = replays_on(request)
+        for replay in (self, *replays):
             replay.strip(request)
+        scheme, _, _ = str(request.headers.get("Authorization", "")).partition(" ")
+        if replays and scheme in ("Bearer", "DPoP"):  # signed so long ago that it is not recognized
+            del request.headers["Authorization"]
         _set_replays(request)
 
     def strip(self, request: requests.PreparedRequest) -> None:
@@ -204,14 +208,20 @@ def _pass_through(response: requests.Response, **_settings: Any) -> requests.Res
     return response
 
 
+def _hooks_on(request: requests.PreparedRequest) -> list[Any]:
+    """Return the response hooks; requests takes one callable, or nothing, as well as a list."""
+    hooks: Any = request.hooks.get("response") or []
+    return [hooks] if callable(hooks) else list(hooks)
+
+
 def replays_on(request: requests.PreparedRequest) -> list[Replay]:
     """Return the hooks of auths that have signed a request."""
-    return [hook for hook in request.hooks["response"] if isinstance(hook, Replay)]
+    return [hook for hook in _hooks_on(request) if isinstance(hook, Replay)]
 
 
 def _set_replays(request: requests.PreparedRequest, *replays: Replay) -> None:
     """Replace the hooks of auths; in new objects, since copies of the request share the old."""
-    others = [hook for hook in request.hooks["response"] if not isinstance(hook, Replay)]
+    others = [hook for hook in _hooks_on(request) if not isinstance(hook, Replay)]
     request.hooks = {**request.hooks, "response": [*replays, *others]}
 
 

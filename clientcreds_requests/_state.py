@@ -10,11 +10,9 @@ import math
 import random
 import threading
 import time
-from collections import deque
 from concurrent.futures import Future, InvalidStateError
 from hashlib import sha256
-from typing import NoReturn
-from weakref import WeakValueDictionary
+from weakref import ref
 
 from .exceptions import CallableError, TokenError
 from .tokens import Fetched, Moment, Token, TokenRequest
@@ -29,7 +27,9 @@ CLOCK_INTERVAL = 1.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 #: The longest Retry-After that is honoured, in seconds.
 LONGEST_RETRY_AFTER = 3600.0
-#: How many entries are kept that nobody uses at the moment.
+#: How many of the tokens that were issued last are recognized in a request.
+MAX_ISSUED = 64
+#: How many entries are kept that are not in use at the moment.
 MAX_KEPT = 1000
 
 
@@ -131,10 +131,10 @@ class Entry:
 
     def __init__(self) -> None:
         # Digests of the header values of the tokens that were issued last.
-        self._issued: deque[bytes] = deque(maxlen=16)
+        self._issued: tuple[bytes, ...] = ()
         self.sign_outs: int = 0
         #: The threads that log the outcome of a token request.
-        self.reporting: set[int] = set()
+        self.reporting: list[int] = []
         self.reset()
 
     def reset(self) -> None:
@@ -174,7 +174,8 @@ class Entry:
 
     def note_issued(self, token: Token) -> None:
         """Recognize the token from now on in the header of a request."""
-        self._issued.append(sha256(token.authorization.encode()).digest())
+        digest = sha256(token.authorization.encode()).digest()
+        self._issued = (*self._issued[1 - MAX_ISSUED :], digest)
 
     def has_issued(self, authorization: str) -> bool:
         """Return True if a header value carries one of the tokens that were issued last."""
@@ -230,22 +231,34 @@ class Entry:
 class Entries:
     """What is known of each token request, as long as it is in use or worth keeping."""
 
+    __slots__ = ("_in_use", "_kept", "_sweep_at")
+
     def __init__(self) -> None:
-        self._in_use: WeakValueDictionary[TokenRequest, Entry] = WeakValueDictionary()
+        self._in_use: dict[TokenRequest, ref[Entry]] = {}
+        self._sweep_at = 0
         self._kept: dict[TokenRequest, Entry] = {}
 
     def get(self, request: TokenRequest) -> Entry | None:
         """Return what is known of a token request."""
-        # A finalizer that garbage collection runs finds the weak references gone already.
-        return self._kept.get(request) or self._in_use.get(request)
+        known = self._in_use.get(request)
+        # The finalizers that garbage collection runs find weak references gone already.
+        return self._kept.get(request) or (None if known is None else known())
 
     def get_or_add(self, request: TokenRequest) -> Entry:
         """Return what is known of a token request; it stays known while the caller holds it."""
-        return self.get(request) or self._in_use.setdefault(request, Entry())
+        entry = self.get(request)
+        if entry is None:
+            if len(self._in_use) >= self._sweep_at:
+                self._in_use = {known: one for known, one in self._in_use.items() if one()}
+                self._sweep_at = len(self._in_use) + 64
+            entry = Entry()
+            self._in_use[request] = ref(entry)
+        return entry
 
-    def all(self) -> set[Entry]:
+    def all(self) -> list[Entry]:
         """Return all entries."""
-        return {*self._in_use.values(), *self._kept.values()}
+        in_use = [entry for one in list(self._in_use.values()) if (entry := one()) is not None]
+        return list({*in_use, *self._kept.values()})
 
     def forget(self, request: TokenRequest | None) -> None:
         """Keep an entry no longer than it is in use.
@@ -333,16 +346,3 @@ class Fetch:
                 except RuntimeError:  # this one did not get it
                     pass
         return self._is_over
-
-
-def raise_again(error: TokenError, seconds_ago: float = 0.0) -> NoReturn:
-    """Raise a copy: an exception that many threads raise would mix their tracebacks."""
-    own = type(error).__new__(type(error))
-    TokenError.__init__(own, str(error))  # a subclass may take other arguments
-    own.__dict__.update(error.__dict__)
-    if error.retry_after is not None:
-        own.retry_after = max(0.0, error.retry_after - seconds_ago)
-    try:
-        raise own from error
-    finally:
-        del own  # its traceback leads here: a cycle would keep it, and connections, until a gc

@@ -71,7 +71,10 @@ class Watchdog:
         if not isinstance(adapter, HTTPAdapter):
             return adapter
         kind: Any = type(adapter)
-        twin: HTTPAdapter = object.__new__(type(kind.__name__, (_Watched, kind), {}))
+        try:
+            twin: HTTPAdapter = object.__new__(type(kind.__name__, (_Watched, kind), {}))
+        except TypeError:  # its class allows no such subclass: the timeout of each read must do
+            return adapter
         twin.__dict__.update(adapter.__dict__, _watchdog=self)
         twin.poolmanager = copy.copy(adapter.poolmanager)
         twin.poolmanager.pools = type(adapter.poolmanager.pools)(1)
@@ -110,6 +113,9 @@ class _Watched:
     """A mix-in for adapter classes, which watches their connections."""
 
     _watchdog: Watchdog
+
+    def __del__(self) -> None:
+        """Do nothing: what the adapter's own finalizer would close is still in use."""
 
     def get_connection_with_tls_context(self, *args: Any, **settings: Any) -> Any:
         inherited: Any = super()

@@ -113,7 +113,7 @@ class AllowedOrigins:
         self.allow_http = allow_http
         self._origins: set[str | None] | None = None
         #: A prepared URL that begins with one of these needs no further check.
-        self.trusted: tuple[str, ...] = ("https://",) if quick and urls is None else ()
+        self.trusted: tuple[str, ...] = ()
         self._quick = quick
         if urls is not None:
             name = "allowed_origins"
@@ -122,9 +122,10 @@ class AllowedOrigins:
                 require_secure(name, url, allow_http)
             self._origins = {origin(url) for url in prepared}
 
-    def admit(self, url: str) -> bool:
+    def admit(self, url: str, *, trust: bool = False) -> bool:
         """Return True if the token may be sent to this URL.
 
+        :param trust: admit what begins like it by that alone from now on.
         :raises InsecureTransportError: if it may, but would travel in the clear.
         """
         where = origin(url)
@@ -134,6 +135,8 @@ class AllowedOrigins:
         # The parsers agree on whatever begins with this scheme, host and slash.
         prefix = "/".join(url.split("/", 3)[:3]) + "/"
         is_plain = where is not None and origin(prefix) == where and url.startswith(prefix)
-        if self._quick and is_plain and prefix not in self.trusted:
+        if self._origins is None and prefix.startswith("https://"):
+            prefix = "https://"
+        if trust and self._quick and is_plain and prefix not in self.trusted:
             self.trusted = (*self.trusted[-7:], prefix)
         return True

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import requests
 from requests.auth import AuthBase
-from requests.hooks import default_hooks
 
 from ._checks import HEADERS_HAVE_STORE, ExtraHeaders
 from ._env import by_environment, by_issuer
@@ -35,9 +34,6 @@ _BROWSER_WARNING = (
     "auth.clientCredentials: You should NEVER use this in a browser environment. You will expose "
     "your 'clientSecret' to anyone who can inspect this code allowing anyone access."
 )
-
-# The hooks of a request that was just prepared.
-_NO_HOOKS = default_hooks()
 
 
 class ClientCredentialsAuth(AuthBase):
@@ -213,12 +209,13 @@ class ClientCredentialsAuth(AuthBase):
             if time.monotonic() < usable.limit and r.url.startswith(self._origins.trusted):  # type: ignore[union-attr]
                 # The same as headers["Authorization"] = ..., in a third of the time.
                 r.headers._store["authorization"] = usable.header_field
-                if r.hooks == _NO_HOOKS:
+                if not r.hooks["response"]:
                     r.hooks = {"response": [self._replay]}  # replaced, since copies share them
                     return r
-        except AttributeError:  # not an object of requests, or not prepared
+        except (AttributeError, KeyError):  # not an object of requests, or not prepared
             pass
-        if not self._origins.admit(r.url or ""):
+        # Forks of requests have hooks for further events, which the shortcut would drop.
+        if not self._origins.admit(r.url or "", trust=isinstance(r, requests.PreparedRequest)):
             self._replay.take_off(r)  # it may have been signed before
             return r
         r.headers["Authorization"] = self.manager.get_token(self._request).authorization

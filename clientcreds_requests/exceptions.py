@@ -10,7 +10,11 @@ requests.RequestException
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import requests
+
+WITHIN_ITSELF = "no token: it was asked for within its own token request"
 
 
 class TokenError(requests.RequestException):
@@ -78,3 +82,16 @@ class InsecureProxyError(CallableError, InsecureTransportError):
 
     Raised by the first request, since the proxy is not known before.
     """
+
+
+def raise_again(error: TokenError, seconds_ago: float = 0.0) -> NoReturn:
+    """Raise a copy: an exception that many threads raise would mix their tracebacks."""
+    own = type(error).__new__(type(error))
+    TokenError.__init__(own, str(error))  # a subclass may take other arguments
+    own.__dict__.update(error.__dict__)
+    if error.retry_after is not None:
+        own.retry_after = max(0.0, error.retry_after - seconds_ago)
+    try:
+        raise own from error
+    finally:
+        del own  # its traceback leads here: a cycle would keep it, and connections, until a gc

@@ -15,8 +15,8 @@ from ._checks import seconds
 from ._fork import reset_in_child, start_thread
 from ._logs import log
 from ._redaction import forget_frames, raised_at
-from ._state import Entries, Entry, Fetch, raise_again
-from .exceptions import CallableError, TokenError, TokenTimeout
+from ._state import Entries, Entry, Fetch
+from .exceptions import WITHIN_ITSELF, CallableError, TokenError, TokenTimeout, raise_again
 from .tokens import Fetched, PlainSource, Token, TokenRequest, TokenSource, TokenStats
 
 logger: logging.Logger = logging.getLogger(__name__)
@@ -83,6 +83,7 @@ class TokenManager:
         # log call. Only a signal handler or a finalizer can find it held by its own thread.
         self._lock = threading.RLock()
         self._inside: set[int] = set()
+        self._direct: list[int] = []
         self._counts: Counter[str] = Counter()
         self._last_error_at: float | None = None
         for entry in self._entries.all():
@@ -93,8 +94,7 @@ class TokenManager:
         """Return a usable token, fetching one if there is none.
 
         :param request: what is asked for.
-        :param insist: ask also while the endpoint is left alone after failures, and whenever no
-            more than the leeway is left.
+        :param insist: ask also in a pause, and whenever no more than the leeway is left.
         :raises TokenError: if there is none; each caller has an exception of its own.
         """
         entry = self._entries.get(request)
@@ -104,8 +104,7 @@ class TokenManager:
     def invalidate(self, token: Token, request: TokenRequest = TokenRequest()) -> bool:
         """Drop a refused token if it still is the one that is cached.
 
-        The replacement of a refused token stays for ten seconds: an API that refuses every token
-        does not turn into a storm on the token endpoint.
+        Its replacement stays for ten seconds, whatever an API that refuses every token says.
 
         :return: True if it was dropped.
         """
@@ -152,10 +151,16 @@ class TokenManager:
         return dropped
 
     def _obtain(self, request: TokenRequest, insist: bool) -> Token:
-        if threading.get_ident() in self._inside:
+        if (me := threading.get_ident()) in self._inside:
             # A signal handler or finalizer while this thread holds the lock: waiting would
-            # deadlock, so fetch directly.
-            return self._ask(request, time.monotonic() + self.deadline, None, False).token
+            # deadlock, so fetch directly, though not within that fetch again.
+            if me in self._direct:
+                raise TokenError(WITHIN_ITSELF)
+            self._direct.append(me)
+            try:
+                return self._ask(request, time.monotonic() + self.deadline, None, False).token
+            finally:
+                self._direct.remove(me)
         entry = self.entry(request)
         give_up = time.monotonic() + self.deadline
         while True:
@@ -203,8 +208,7 @@ class TokenManager:
         """Decide what a caller does: its token is usable, due, or there is none.
 
         :param mine: becomes the token request under way if there is to be one.
-        :return: a token to go on with; and a token request, which is the caller's to make if it
-            is ``mine``, and to wait for otherwise.
+        :return: a token to go on with; and a token request to make, if ``mine``, or to wait for.
         :raises TokenError: while the endpoint is left alone, or within the token request itself.
         """
         now, me = time.monotonic(), threading.get_ident()
@@ -225,7 +229,7 @@ class TokenManager:
             return held, mine
         if under_way is not None:
             if under_way.thread == me:
-                raise TokenError("no token: it was asked for within its own token request")
+                raise TokenError(WITHIN_ITSELF)
             self._counts["joined"] += 1
             return None, under_way
         if paused and not insist and entry.error is not None:
@@ -264,7 +268,7 @@ class TokenManager:
         fetch.hand_out()  # before any log handler runs
         me = threading.get_ident()
         try:
-            entry.reporting.add(me)
+            entry.reporting.append(me)
             self._source.report(request, outcome, took)
             tell = functools.partial(log, logger, scope=request.scope)
             if isinstance(outcome, Fetched):
@@ -278,7 +282,8 @@ class TokenManager:
             if pause > 0:
                 tell("endpoint_paused", failure=outcome, pause=pause)
         finally:
-            entry.reporting.discard(me)
+            if me in entry.reporting:
+                entry.reporting.remove(me)
 
     def _ask(
         self, request: TokenRequest, until: float, rejected: Token | None, refused: bool

@@ -13,8 +13,8 @@ from typing import Any, cast
 
 from ._checks import seconds, text
 from ._logs import log
-from ._state import pause_after, raise_again
-from .exceptions import CallableError, TokenError
+from ._state import pause_after
+from .exceptions import CallableError, TokenError, raise_again
 from .tokens import Token
 
 try:

@@ -88,9 +88,11 @@ def test_l9_a_token_just_received_is_not_the_first_to_go(manager, fetch, clock):
         manager.get_token(request)
         clock.advance(1)
         manager.get_token(request)
-    (last,) = audiences(1, begin=MOST)
+    last, newest = audiences(2, begin=MOST)
     manager.get_token(last)
+    manager.get_token(newest)
     assert not asked_anew(manager, fetch, last)
+    assert not asked_anew(manager, fetch, newest)
 
 
 def test_l9_the_expired_go(manager, fetch, clock):

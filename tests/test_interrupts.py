@@ -314,3 +314,24 @@ def test_c2_a_signal_handler_may_sign_out_at_any_point(clock):
         return reached
 
     assert each_step(scenario) > 50
+
+
+def test_c2_a_fetch_that_a_signal_handler_makes_directly_is_not_made_within_itself(clock):
+    asked = []
+
+    def fetch(request: TokenRequest) -> Token:
+        asked.append(request)
+        with pytest.raises(TokenError, match="within its own token request"):
+            manager.get_token()
+        return Token("token", expires_at=clock.time() + 3600)
+
+    def scenario(step: int) -> bool:
+        nonlocal manager
+        manager = TokenManager(fetch)
+        asked.clear()
+        reached = broken_into(step, manager.get_token, manager.stats)
+        assert len(asked) == reached
+        return reached
+
+    manager = TokenManager(fetch)
+    assert each_step(scenario) > 5

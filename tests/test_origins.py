@@ -190,11 +190,13 @@ def test_w8_an_origin_has_neither_path_nor_query(url):
 def test_r5_an_origin_that_was_admitted_is_admitted_at_a_glance(allowed):
     origins = AllowedOrigins(allowed, allow_http=False)
     assert origins.admit("https://api.example.com/data?x")
+    assert not origins.trusted
+    assert origins.admit("https://api.example.com/data?x", trust=True)
     assert "https://api.example.com/other".startswith(origins.trusted)
 
 
 def test_r5_the_last_eight_origins_are_admitted_at_a_glance():
     urls = [f"https://{name}.example.com/" for name in "abcdefghi"]
     origins = AllowedOrigins(urls, allow_http=False)
-    assert all(origins.admit(url) for url in urls)
+    assert all(origins.admit(url, trust=True) for url in urls)
     assert origins.trusted == tuple(urls[1:])

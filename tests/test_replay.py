@@ -17,6 +17,7 @@ import pytest
 import requests
 from helpers import PATIENCE, Held, elsewhere, texts_in, together, token_answer
 from requests.adapters import BaseAdapter, HTTPAdapter
+from requests.structures import CaseInsensitiveDict
 
 from clientcreds_requests import TokenError
 from clientcreds_requests.testing import Answer
@@ -237,13 +238,43 @@ def test_r1_signing_changes_nothing_that_copies_share(server, auth):
     assert (dict(again.hooks), again.headers) == before
 
 
-def test_r1_signing_leaves_the_hooks_for_other_events_alone(auth):
-    request = requests.Request("GET", "https://api.example.com/", auth=auth).prepare()
-    for _ in range(2):
-        hooks = request.hooks = {"response": [], "pre_send": [print]}  # as forks of requests have
+class ForeignRequest:
+    """A prepared request of a fork of requests, which has hooks for further events."""
+
+    def __init__(self) -> None:
+        self.method, self.url = "GET", "https://api.example.com/"
+        self.headers = CaseInsensitiveDict()
+        self.hooks = {"response": [], "pre_send": [print]}
+
+
+def test_r1_signing_leaves_the_hooks_of_a_fork_of_requests_alone(auth):
+    for _ in range(3):
+        request = ForeignRequest()
+        hooks = request.hooks
         auth(request)
+        assert request.headers["Authorization"].startswith("Bearer ")
         assert request.hooks["pre_send"] == [print]
         assert hooks == {"response": [], "pre_send": [print]}
+
+
+def leave_it(response, **_settings):
+    return response
+
+
+@pytest.mark.parametrize(
+    "hooks",
+    [{}, {"response": None}, {"response": leave_it}, {"response": ()}],
+    ids=["none", "None", "one", "empty"],
+)
+def test_r1_any_hooks_that_requests_takes_will_do(server, auth, hooks):
+    with requests.Session() as session:
+        for _ in range(2):  # the second time with a token at hand
+            request = requests.Request("GET", server.api_url).prepare()
+            request.hooks = dict(hooks)
+            answer = session.send(auth(request))
+            assert answer.ok
+            is_kept = leave_it in request.hooks["response"]
+            assert is_kept is (hooks.get("response") is leave_it)
 
 
 def test_r1_a_template_that_is_signed_for_each_call_has_one_hook_however_many_tokens(server, auth):
@@ -846,3 +877,13 @@ def test_r4_the_next_call_tries_again_on_the_same_connection(server, revoked):
         assert session.get(server.api_url, auth=revoked).ok
     first, second = server.api_requests
     assert first.client_port == second.client_port
+
+
+def test_r5_a_token_that_many_newer_ones_followed_is_taken_off_all_the_same(server, make_auth):
+    auth = make_auth(allowed_origins=[server.api_url.removesuffix("/api")])
+    request = auth(requests.Request("GET", server.api_url).prepare())
+    for _ in range(80):
+        auth.signout()
+        auth.authorize()
+    request.url = "https://other.example.com/"
+    assert "Authorization" not in auth(request).headers

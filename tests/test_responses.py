@@ -594,3 +594,10 @@ def test_s1_the_response_of_an_error_carries_neither_request_nor_token():
     assert error.response.request is error.request
     assert (error.request.method, error.request.url, error.request.body) == ("POST", URL, None)
     assert not error.request.headers
+
+
+def test_s1_what_a_redirect_or_a_cookie_brings_along_is_not_in_the_response_of_an_error():
+    where = "https://app.example/callback?code=abc-token#access_token=abc-token"
+    error = read(b"access_token=abc-token", 302, Location=where, Set_Cookie="t=abc-token")
+    assert error.response.headers == {"Location": "https://app.example/callback"}
+    assert not any("abc-token" in text for text in texts_in(error))

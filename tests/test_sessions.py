@@ -599,3 +599,26 @@ def test_the_session_replays_what_was_refused(server, session):
     first, second = server.api_requests
     assert first.body == second.body
     assert first.client_port == second.client_port
+
+
+def test_a_session_that_defines_equality_can_be_used(server):
+    class Equal(ClientCredentialsSession):
+        def __eq__(self, other):
+            return isinstance(other, Equal)
+
+        __hash__ = None
+
+    with Equal(server.token_endpoint, server.client_id, server.client_secret) as session:
+        assert session.get(server.api_url).ok
+
+
+def test_w5_the_finalizer_of_an_adapter_runs_for_the_adapter_alone(server, session):
+    closed = []
+
+    class Closing(HTTPAdapter):
+        def __del__(self):
+            closed.append(self)
+
+    session.mount("http://", Closing())
+    assert session.get(server.api_url).ok
+    assert not closed
