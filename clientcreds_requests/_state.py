@@ -249,7 +249,8 @@ class Entries:
         entry = self.get(request)
         if entry is None:
             if len(self._in_use) >= self._sweep_at:
-                self._in_use = {known: one for known, one in self._in_use.items() if one()}
+                # A list first: a signal handler may add one meanwhile.
+                self._in_use = {known: one for known, one in list(self._in_use.items()) if one()}
                 self._sweep_at = len(self._in_use) + 64
             entry = Entry()
             self._in_use[request] = ref(entry)

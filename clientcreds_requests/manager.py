@@ -83,7 +83,7 @@ class TokenManager:
         # log call. Only a signal handler or a finalizer can find it held by its own thread.
         self._lock = threading.RLock()
         self._inside: set[int] = set()
-        self._direct: list[int] = []
+        self._direct: set[int] = set()
         self._counts: Counter[str] = Counter()
         self._last_error_at: float | None = None
         for entry in self._entries.all():
@@ -156,11 +156,11 @@ class TokenManager:
             # deadlock, so fetch directly, though not within that fetch again.
             if me in self._direct:
                 raise TokenError(WITHIN_ITSELF)
-            self._direct.append(me)
             try:
+                self._direct.add(me)
                 return self._ask(request, time.monotonic() + self.deadline, None, False).token
             finally:
-                self._direct.remove(me)
+                self._direct.discard(me)
         entry = self.entry(request)
         give_up = time.monotonic() + self.deadline
         while True:

@@ -290,6 +290,7 @@ class TokenEndpoint(TokenSource):
         except CallableError:
             raise
         except Exception as error:
+            forget_frames(error)  # which it would keep alive, in a cycle
             bare, redact = bare_request(self.url), Redactor(*secrets)
             raise_unanswered(failed_at(self.url), bare, error, redact)
         redact = Redactor(*secrets)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from test_manager import Fetch
+from fetches import Fetch
 
 from clientcreds_requests import (
     TokenError,

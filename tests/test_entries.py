@@ -7,8 +7,8 @@ import sys
 
 import pytest
 import secrecy
+from fetches import Fetch, Gate, failures, joined, settle
 from helpers import Crowd
-from test_manager import Fetch, Gate, failures, joined, settle
 
 from clientcreds_requests import ClientCredentialsAuth, Token, TokenError, TokenManager
 from clientcreds_requests import TokenRequest as Request

@@ -14,10 +14,10 @@ from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 import requests
+from fetches import Fetch
 from helpers import Crowd
 from requests.adapters import HTTPAdapter
 from steps import broken_into
-from test_manager import Fetch
 
 from clientcreds_requests import (
     ClientCredentialsAuth,

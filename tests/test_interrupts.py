@@ -8,9 +8,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from fetches import Fetch, Gate, joined, settle
 from helpers import PATIENCE, Crowd, until
 from steps import broken_into
-from test_manager import Fetch, Gate, joined, settle
 
 from clientcreds_requests import Token, TokenError, TokenManager, TokenRequest, TokenTimeout
 

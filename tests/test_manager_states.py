@@ -6,10 +6,10 @@ import random
 
 import pytest
 from conftest import Clock, patch_time
+from fetches import settle
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from test_manager import settle
 
 from clientcreds_requests import Token, TokenError, TokenManager, TokenRequest
 

@@ -12,11 +12,11 @@ import pytest
 import redis
 import requests
 from events import DOWN, SECTION, manager_and_fetch
+from fetches import Fetch, failures, settle
 from helpers import PATIENCE, Crowd, texts_in, token_answer, until
 from redis_server import ONCE, RedisServer, free_port, needs_redis_server
 from test_discovery import RFC_8414, Site, fail
 from test_exceptions import ANSWERS, FORBIDDEN, SECRET, TOKEN, UNASKED, leaks
-from test_manager import Fetch, failures, settle
 from test_stores import Shelf
 
 from clientcreds_requests import (

@@ -14,9 +14,9 @@ import prometheus_client
 import pytest
 import requests
 from events import DOWN, SECTION, manager_and_fetch
+from fetches import Fetch, failures, settle
 from helpers import PATIENCE, Crowd, Held, together, until
 from test_forks import ended_well, fork
-from test_manager import Fetch, failures, settle
 from test_stores import Shelf
 
 from clientcreds_requests import (

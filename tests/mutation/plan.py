@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-_MANAGER = ("manager", "manager_states", "entries", "interrupts", "concurrency", "observability")
+_MANAGER = (
+    "manager",
+    "manager_callers",
+    "manager_states",
+    "entries",
+    "interrupts",
+    "concurrency",
+    "observability",
+)
 _ENDPOINT = ("token_endpoint", "responses", "client_auth", "exceptions", "original", "tls")
 
 #: For every module the test files, without ``test_``.
