@@ -26,10 +26,8 @@ def reset_in_child(instance: object, reset: Callable[[Any], None]) -> None:
 
 def _reset_all() -> None:
     for known, reset in list(_resets.values()):
-        instance = known()
-        with contextlib.suppress(Exception):  # one that fails must not stop the others
-            if instance is not None:
-                reset(instance)
+        with contextlib.suppress(Exception):  # one that fails, or is gone, must not stop the others
+            reset(known())
 
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows does not fork

@@ -77,6 +77,9 @@ def is_same(token: Token, before: Token) -> bool:
     return token.seconds_left() <= before.seconds_left() + 5
 
 
+_NEVER = Moment(-math.inf, -math.inf)
+
+
 class Usable:
     """A token that may be returned without the lock, until the limit passes.
 
@@ -95,14 +98,14 @@ class Usable:
         token: Token | None = None,
         margin: float = 0.0,
         *,
-        at_least: Moment | None = None,
+        at_least: Moment = _NEVER,
         at_most: float = math.inf,
     ) -> None:
         self.token = token
         #: As requests stores it; made once, since every call needs it.
         self.header_field = ("Authorization", "" if token is None else token.authorization)
         self.limit: float = -math.inf
-        self.at_least: Moment | None = at_least
+        self.at_least: Moment = at_least
         self._margin, self._at_most = margin, at_most
         self.check()
 
@@ -112,9 +115,7 @@ class Usable:
             return None
         now = time.monotonic()
         serves = min(self.token.seconds_left() - self._margin, self._at_most - now)
-        if self.at_least is not None:
-            left = min(self.at_least.wall - time.time(), self.at_least.monotonic - now)
-            serves = max(serves, left)
+        serves = max(serves, min(self.at_least.wall - time.time(), self.at_least.monotonic - now))
         if serves <= 0:
             return None
         self.limit = now + min(serves, CLOCK_INTERVAL)
@@ -344,6 +345,6 @@ class Fetch:
             if self._is_over:  # for the next one who waits
                 try:  # noqa: SIM105 - no call before release() at which an interrupt could come
                     self._gate.release()
-                except RuntimeError:  # this one did not get it
+                except RuntimeError:  # pragma: no cover - another one was first
                     pass
         return self._is_over

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import functools
 import logging
@@ -152,8 +153,7 @@ class TokenManager:
 
     def _obtain(self, request: TokenRequest, insist: bool) -> Token:
         if (me := threading.get_ident()) in self._inside:
-            # A signal handler or finalizer while this thread holds the lock: waiting would
-            # deadlock, so fetch directly, though not within that fetch again.
+            # A signal handler while this thread holds the lock: waiting would deadlock.
             if me in self._direct:
                 raise TokenError(WITHIN_ITSELF)
             try:
@@ -282,7 +282,7 @@ class TokenManager:
             if pause > 0:
                 tell("endpoint_paused", failure=outcome, pause=pause)
         finally:
-            if me in entry.reporting:
+            with contextlib.suppress(ValueError):  # interrupted before it was there
                 entry.reporting.remove(me)
 
     def _ask(

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from ._logs import log
 from .client_auth import ClientAuth, ClientSecretAuth
+from .exceptions import TokenError
 from .token_endpoint import TokenEndpoint, logger
 from .tokens import Fetched, Token, TokenRequest, TokenSource
 
@@ -105,7 +106,7 @@ class StoredFetch(TokenSource):
 
         return self._endpoint.with_secret(get_or_fetch)
 
-    def report(self, request: TokenRequest, outcome: Fetched | Exception, took: float) -> None:
+    def report(self, request: TokenRequest, outcome: Fetched | TokenError, took: float) -> None:
         """Log the outcome."""
         if isinstance(outcome, Fetched) and outcome.from_store:
             log(logger, "token_from_store", token=outcome.token)

@@ -146,11 +146,11 @@ class TokenEndpoint(TokenSource):
         """Return a new token; see :class:`TokenSource`."""
         return Fetched(self.with_secret(lambda auth: self.ask_as(auth, request, until)))
 
-    def report(self, request: TokenRequest, outcome: Fetched | Exception, took: float) -> None:
+    def report(self, request: TokenRequest, outcome: Fetched | TokenError, took: float) -> None:
         """Log the outcome of a token request."""
         if isinstance(outcome, Fetched):
             self._log("token_obtained", token=outcome.token, scope=request.scope, seconds=took)
-        elif isinstance(outcome, TokenError):
+        else:
             self._log("token_request_failed", failure=outcome, scope=request.scope, seconds=took)
 
     def with_secret(self, ask: Callable[[ClientAuth], _T]) -> _T:

@@ -17,6 +17,8 @@ from ._checks import identifier, strings
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from .exceptions import TokenError
+
 _SCOPE_TOKEN = r"[\x21\x23-\x5b\x5d-\x7e]+"  # RFC 6749 Appendix A.4
 _VISIBLE = r"[\x21-\x7e]+"
 
@@ -268,7 +270,7 @@ class TokenSource(ABC):
         """
 
     @abstractmethod
-    def report(self, request: TokenRequest, outcome: Fetched | Exception, took: float, /) -> None:
+    def report(self, request: TokenRequest, outcome: Fetched | TokenError, took: float, /) -> None:
         """Log an outcome, after all waiting callers have it.
 
         :param took: seconds that :meth:`fetch` took.

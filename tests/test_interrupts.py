@@ -335,3 +335,29 @@ def test_c2_a_fetch_that_a_signal_handler_makes_directly_is_not_made_within_itse
 
     manager = TokenManager(fetch)
     assert each_step(scenario) > 5
+
+
+def test_c2_what_runs_under_the_lock_and_asks_again_within_its_fetch_is_told_so(clock):
+    told = []
+
+    def fetch(request: TokenRequest) -> Token:
+        try:
+            manager.get_token()
+        except TokenError as error:
+            told.append(str(error))
+        return Token("token", expires_at=clock.time() + 3600)
+
+    class Asking(TokenRequest):
+        """Asks for a token when it is looked up, as a finalizer may do at that moment."""
+
+        __slots__ = ()
+
+        def __hash__(self) -> int:
+            assert manager.get_token().access_token == "token"
+            return super().__hash__()
+
+    manager = TokenManager(fetch)
+    request = Asking(scope="other")
+    told.clear()
+    manager.invalidate(Token("another"), request)
+    assert set(told) == {"no token: it was asked for within its own token request"}

@@ -622,3 +622,12 @@ def test_w5_the_finalizer_of_an_adapter_runs_for_the_adapter_alone(server, sessi
     session.mount("http://", Closing())
     assert session.get(server.api_url).ok
     assert not closed
+
+
+def test_w5_an_adapter_whose_class_allows_no_subclass_is_used_as_it_is(server, session):
+    class Closed(HTTPAdapter):
+        def __init_subclass__(cls, *, allowed):
+            raise AssertionError
+
+    session.mount("http://", Closed())
+    assert session.get(server.api_url).ok
