@@ -51,6 +51,7 @@ def long_lease(monkeypatch):
     """A lease that does not end while a token request is held by a test on a busy machine."""
     monkeypatch.setattr(store_module, "LEASE", 60.0)
     monkeypatch.setattr(store_module, "LONGEST_WAIT", 60.0)
+    monkeypatch.setattr(store_module, "LONGEST_WAIT", 60.0)
 
 
 def test_c1_64_processes_that_start_together_make_one_token_request(server, join):
@@ -82,7 +83,7 @@ def test_c1_one_failure_is_raised_in_all_processes_that_wait(
 
     def work(number):
         try:
-            join(f"process-{number}", retries=0).get_token()
+            join(f"process-{number}", retries=0, deadline=120).get_token()
         except TokenError as error:
             return error.error
 
