@@ -101,9 +101,9 @@ class Usable:
         at_least: Moment = _NEVER,
         at_most: float = math.inf,
     ) -> None:
-        self.token = token
+        self.token: Token | None = token
         #: As requests stores it; made once, since every call needs it.
-        self.header_field = ("Authorization", "" if token is None else token.authorization)
+        self.header_field: tuple[str, str] = ("Authorization", token.authorization if token else "")
         self.limit: float = -math.inf
         self.at_least: Moment = at_least
         self._margin, self._at_most = margin, at_most

@@ -70,8 +70,11 @@ class RetriedRequest(requests.PreparedRequest):
         answered: Callable[[requests.Response], object] | None = None,
     ) -> None:
         super().__init__()
-        self.method, self.url = method, url
-        self.until, self.final, self.answered = until, final, answered
+        self.method: str | None = method
+        self.url: str | None = url
+        self.until: float = until
+        self.final: frozenset[int] = final
+        self.answered: Callable[[requests.Response], object] | None = answered
         self._complete = complete
         self.renew()
 

@@ -34,10 +34,11 @@ class _Frozen:
     __slots__ = ()
     __match_args__: ClassVar[tuple[str, ...]] = ()
 
-    def __setattr__(self, name: str, *_: object) -> NoReturn:
+    def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"{type(self).__name__} is immutable: {name!r} cannot be changed")
 
-    __delattr__ = __setattr__
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__} is immutable: {name!r} cannot be deleted")
 
     def _fill(self, **fields: Any) -> None:
         for name, value in fields.items():
@@ -67,7 +68,7 @@ class TokenRequest(_Frozen):
     """
 
     __slots__ = ("_hash", "audience", "extra_params", "resources", "scope")
-    __match_args__ = ("scope", "resources", "audience", "extra_params")
+    __match_args__: ClassVar[tuple[str, ...]] = ("scope", "resources", "audience", "extra_params")
 
     scope: str | None
     resources: tuple[str, ...]
@@ -182,7 +183,14 @@ class Token(_Frozen):
     :raises ValueError: if the token cannot be sent in a header.
     """
 
-    __match_args__ = ("access_token", "expires_at", "scope", "token_type", "extra", "authorization")
+    __match_args__: ClassVar[tuple[str, ...]] = (
+        "access_token",
+        "expires_at",
+        "scope",
+        "token_type",
+        "extra",
+        "authorization",
+    )
     __slots__ = (*__match_args__, "_expires_monotonic")
 
     access_token: str
