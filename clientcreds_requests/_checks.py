@@ -6,11 +6,12 @@ The functions raise a TypeError or ValueError that names the argument and says w
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import ssl
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import requests
 from requests.structures import CaseInsensitiveDict
@@ -100,6 +101,19 @@ def seconds(name: str, value: object, *, zero: bool = False) -> float:
     if not number <= threading.TIMEOUT_MAX or number < 0 or (number == 0 and not zero):
         raise ValueError(f"{name} must be a finite number of seconds, {'>=' if zero else '>'} 0")
     return number
+
+
+def json_members(name: str, members: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return a copy of what is to be a JSON object; an empty one for None."""
+    if members is not None and not isinstance(members, Mapping):
+        raise TypeError(f"{name} must be a mapping, not {type(members).__name__}")
+    for key in members or {}:
+        if not isinstance(key, str):
+            raise TypeError(f"{name} must have str for names; one is {type(key).__name__}")
+    try:
+        return dict(json.loads(json.dumps(dict(members or {}), allow_nan=False)))
+    except (TypeError, ValueError, RecursionError):
+        raise ValueError(f"{name} must be what JSON can hold") from None
 
 
 def header_fields(headers: ExtraHeaders | None) -> dict[str, str | Callable[[], str]]:

@@ -1,15 +1,25 @@
-"""Arguments of the constructors from an issuer or from environment variables; secret files."""
+"""The arguments of the constructors: their types, and where else they come from."""
 
 from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from ._redaction import raise_apart
 from .client_auth import ClientSecretJWT, check_secret
 from .discovery import Issuer
+
+if TYPE_CHECKING:
+    import requests
+    from urllib3 import Retry
+
+    from ._checks import ExtraHeaders
+    from .client_auth import ClientAuth, ClientAuthName
+    from .dpop import ProofKey
+    from .stores import TokenStore
+    from .token_endpoint import Body
 
 # In bytes. A larger file holds no secret, and is not read completely.
 _LONGEST_SECRET = 64 * 1024
@@ -119,3 +129,42 @@ def by_issuer(
         arguments["client_auth"] = ClientSecretJWT(client_secret, issuer)
         arguments["client_secret"] = None
     return arguments
+
+
+class RequestOptions(TypedDict, total=False):
+    """The keyword arguments of :meth:`ClientCredentialsAuth.replace`."""
+
+    scope: str | Iterable[str] | None
+    resources: Iterable[str] | None
+    audience: str | None
+    extra_params: Mapping[str, str] | None
+
+
+class AuthOptions(RequestOptions, total=False):
+    """The keyword arguments of :class:`ClientCredentialsAuth`, except ``session``."""
+
+    extra_headers: ExtraHeaders | None
+    body: Body
+    client_auth: ClientAuth | ClientAuthName
+    leeway: float
+    renew_ahead: float | None
+    default_lifetime: float | None
+    timeout: float | tuple[float, float]
+    deadline: float
+    retries: int | Retry
+    allowed_origins: Iterable[str] | None
+    allow_http: bool
+    store: TokenStore | None
+    dpop: ProofKey | None
+
+
+class AuthOwnOptions(AuthOptions, total=False):
+    """The keyword arguments of :class:`ClientCredentialsAuth`."""
+
+    session: requests.Session | None
+
+
+class SessionOptions(AuthOptions, total=False):
+    """The keyword arguments of :class:`ClientCredentialsSession`."""
+
+    base_url: str | None

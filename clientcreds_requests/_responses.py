@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import re
 from collections.abc import Mapping
 from http.client import BadStatusLine, RemoteDisconnected, UnknownProtocol
 from typing import Any, NoReturn, TypeAlias
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import requests
 
+from ._dialects import (
+    BEARER,
+    CODES,
+    JSON,
+    RETRY_STATUSES,
+    WORDS,
+    asks_to_retry,
+    clock_difference,
+    first,
+    hint_for,
+)
 from ._redaction import (
     Redactor,
     bare_request,
@@ -22,8 +32,8 @@ from ._redaction import (
     raised_at,
 )
 from ._urls import origin, without_query
-from .adapters import RETRY_STATUSES, is_transient, retry_after, root_cause
-from .exceptions import CallableError, TokenConnectionError, TokenError, TokenTimeout
+from .adapters import is_transient, retry_after, root_cause
+from .exceptions import CallableError, TokenConnectionError, TokenError, TokenTimeout, copy_of
 from .tokens import Moment, Token
 
 #: Longer lifetimes, in seconds, are reduced to this: they are milliseconds, or a mistake.
@@ -32,42 +42,19 @@ MAX_LIFETIME = 366 * 24 * 3600.0
 #: The maximum number of characters of a ``WWW-Authenticate`` that are read.
 MAX_CHALLENGES = 64 * 1024
 
-#: A JSON value; only its outermost level is typed.
-JSON: TypeAlias = dict[str, Any] | list[Any] | str | float | None
-
 #: One challenge: its scheme, and its parameters by name, both names in lower case.
 Challenge: TypeAlias = tuple[str, dict[str, str]]
 
-_NUMBER = r"\s*[+-]?[0-9]{1,300}(\.[0-9]*)?\s*"
+_NUMBER = r"\s*\+?[0-9]{1,300}(\.[0-9]*)?\s*"
 
-# "BearerToken" is Apigee's, "Application Access Token" is eBay's.
-_BEARER = frozenset({"", "bearer", "bearertoken", "application access token"})
+# Charsets beside UTF-8. Not any that Python has: the time of some, such as punycode, is quadratic.
+_CHARSETS = r"(?i)(iso-?8859-[0-9]+|latin-?1|windows-125[0-9]|utf-?(16|32)([bl]e)?|gbk|big5)"
+
 # A refresh token does not belong into this answer (RFC 6749 §4.4.3), and is not kept.
 _NOT_EXTRA = frozenset({"access_token", "expires_in", "refresh_token", "scope", "token_type"})
 
 # Exceptions with an attribute that holds the whole text they could not encode or decode.
 _QUOTING = (UnicodeError, json.JSONDecodeError)
-
-# Advice for the user, which is seldom part of the description that a server sends.
-_HINTS: dict[str | int, str] = {
-    "access_denied": "the client lacks permission: check audience and scope",
-    "invalid_client": "check client_id, client_secret and client_auth",
-    "invalid_dpop_proof": "if this client has to use DPoP, pass dpop",
-    "invalid_grant": "check the URL; if this client has to use DPoP, pass dpop",
-    "invalid_request": "compare body, client_auth and audience with the provider's documentation",
-    "invalid_scope": "check scope",
-    "invalid_target": "check resources and audience",
-    "unauthorized_client": "the server does not grant this client client_credentials",
-    "unsupported_grant_type": "check the URL, or try the other body: json, form",
-    "use_dpop_nonce": "if this client has to use DPoP, pass dpop",
-    401: "check client_id, client_secret and client_auth",
-    404: "check the URL of the token endpoint",
-    405: "check the URL of the token endpoint",
-}
-
-# RFC 6749 §5.2 first, then what Okta, UPS, Google and frameworks send instead.
-_ERROR_MEMBERS = ("error", "errorCode", "ErrorCode", "code", "status")
-_DESCRIPTION_MEMBERS = ("error_description", "errorSummary", "message", "detail", "title")
 
 # One step through a field value: a parameter, a scheme, a token68, or anything else, which is
 # skipped. A run of token characters is always matched whole, so the time is linear.
@@ -92,7 +79,10 @@ def read_token(
     url: str,
     sent_at: Moment,
     redact: Redactor,
+    *,
     bound: bool = False,
+    asserted: bool = False,
+    default_lifetime: float | None = None,
 ) -> Token:
     """Return the token in an answer.
 
@@ -101,42 +91,75 @@ def read_token(
         not extend them.
     :param redact: removes the secrets that were sent.
     :param bound: True if a token bound to a DPoP key was asked for (RFC 9449 §5).
+    :param asserted: True if the client authenticated with an assertion.
+    :param default_lifetime: seconds, if the server does not say; None: no expiry.
     :raises TokenError: if it has no usable token, whatever bytes arrived.
     """
-    status = response.status_code
-    members = json_object(response.content)
+    status, text = response.status_code, text_of(response)
+    value = json_value(text)
+    members = value if isinstance(value, dict) else {}
     problem = ""
     if 300 <= status < 400:
-        where = None
-        with contextlib.suppress(ValueError):  # not even a URL
-            where = origin(urljoin(url, response.headers.get("Location", "")))
-        target = redact.line(where or "nowhere")
+        target = redact.line(_target(url, response.headers.get("Location", "")))
         problem = f"it redirects to {target}, and redirects are never followed"
-    elif 200 <= status < 300 and members is None:
+    elif 200 <= status < 300 and not isinstance(value, dict):
         problem = "the answer is no JSON object; check the URL"
-    elif 200 <= status < 300 and members is not None and not members.get("error"):
+    elif 200 <= status < 300 and not members.get("error"):
         try:
-            return token_of(members, sent_at, bound=bound)
+            return token_of(members, sent_at, bound=bound, default_lifetime=default_lifetime)
         except ValueError as error:
             problem = redact(str(error))
-    members = members or {}
     redact = redact.knowing(members.get("access_token"))
-    code = redact.line(_first(members, _ERROR_MEMBERS), 100)
-    description = redact.line(_first(members, _DESCRIPTION_MEMBERS))
-    hint = _HINTS.get(code) or ("" if problem else _HINTS.get(status, ""))
+    code, words = first(value, CODES, numbers=True), first(value, WORDS)
+    if code in (str(status), words):
+        code = ""
+    is_text = response.headers.get("Content-Type", "").lower().startswith("text/plain")
+    if is_text and status >= 400 and value is None and "access_token" not in text:
+        words = text
+    code, words = redact.line(code, 100), redact.line(words)
+    hint = ""
+    if not problem:
+        clock = clock_difference(response.headers)
+        hint = hint_for(status, code, words, asserted=asserted, bound=bound, clock=clock)
     uri: JSON = members.get("error_uri")
     is_page = isinstance(uri, str) and uri.isprintable() and re.fullmatch("https?://[^ ]*", uri)
-    message = ": ".join(filter(None, (f"with status {status}", code, description, problem)))
+    message = ": ".join(filter(None, (f"with status {status}", code, words, problem)))
     raise TokenError(
         f"{failed_at(url)} {message}" + (f" ({hint})" if hint else ""),
         error=code or None,
-        error_description=description or None,
+        error_description=words or None,
         error_uri=redact.line(str(uri)) if is_page else None,
         status_code=status,
-        retryable=status in RETRY_STATUSES,
+        retryable=status in RETRY_STATUSES or asks_to_retry(code, words),
         retry_after=retry_after(response),
         response=bare_response(response, url, redact),
     )
+
+
+def raise_for_both(failed: Mapping[str, TokenError], body: str) -> NoReturn:
+    """Raise the error of one body, after both have failed; the other is its cause.
+
+    :param failed: the errors by body, ``json`` and ``form``.
+    :param body: that of the error to raise.
+    """
+    other_body = "json" if body == "form" else "form"
+    error, other = failed[body], failed[other_body]
+    text = f"{error}; {other_body} failed, too"
+    if (other.error, other.status_code) != (error.error, error.status_code):
+        text += f", with {other.error or f'status {other.status_code}'}"
+    raise_apart(copy_of(error, f"{text} (body={body!r} saves that attempt)"), other)
+
+
+def _target(url: str, location: str) -> str:
+    """Return where a redirect leads: its origin, and its path within the endpoint's origin."""
+    try:
+        target = urljoin(url, location)
+    except ValueError:
+        target = ""
+    where = origin(target)
+    if where is None:
+        return "no URL"
+    return where + urlsplit(target).path if where == origin(url) else where
 
 
 def raise_unanswered(
@@ -185,18 +208,26 @@ def raise_not_sent(what: str, url: str, error: Exception) -> NoReturn:
     raise_apart(failure, cause)
 
 
-def token_of(members: Mapping[str, Any], sent_at: Moment, *, bound: bool = False) -> Token:
+def token_of(
+    members: Mapping[str, Any],
+    sent_at: Moment,
+    *,
+    bound: bool = False,
+    default_lifetime: float | None = None,
+) -> Token:
     """Return the token in the members of a successful answer.
 
     :raises ValueError: if there is no usable token; the text gives the reason.
     """
+    if members.get("access_token") is None:
+        raise ValueError("the answer has no access_token")
     token_type = _token_type(members.get("token_type"), bound)
-    lifetime = _lifetime(members.get("expires_in"))
+    lifetime = _lifetime(members, sent_at, default_lifetime)
     scope: JSON = members.get("scope")
     if isinstance(scope, list) and all(isinstance(item, str) for item in scope):
         scope = " ".join(scope)
     return Token(
-        members.get("access_token", ""),
+        members["access_token"],
         expires_at=None if lifetime is None else sent_at.wall + lifetime,
         scope=scope or None if isinstance(scope, str) else None,
         token_type=token_type,
@@ -215,7 +246,7 @@ def _token_type(given: object, bound: bool) -> str:
         return "DPoP"
     if name == "dpop":
         raise ValueError("token_type 'DPoP' is not understood without a key: pass dpop")
-    if name not in _BEARER:
+    if name not in BEARER:
         # Anything that does not look like a type may be a misplaced secret.
         is_word = isinstance(given, str) and re.fullmatch(r"[\w .-]{1,30}", given, re.ASCII)
         shown = repr(given) if is_word else f"(a {type(given).__name__})"
@@ -225,42 +256,52 @@ def _token_type(given: object, bound: bool) -> str:
     return "Bearer"
 
 
-def _lifetime(expires_in: object) -> float | None:
+def _lifetime(members: Mapping[str, Any], sent_at: Moment, default: float | None) -> float | None:
     """Return the lifetime in seconds; None if it is missing or unusable."""
-    if isinstance(expires_in, str) and re.fullmatch(_NUMBER, expires_in):
-        expires_in = float(expires_in)
-    if isinstance(expires_in, bool) or not isinstance(expires_in, (int, float)):
-        return None
-    if not abs(expires_in) < math.inf:  # NaN or infinite
-        return None
-    return float(min(max(expires_in, 0), MAX_LIFETIME))
+    lifetime = _seconds(members.get("expires_in"))
+    for name in ("expires_on", "expires_at"):  # since the epoch: Entra ID v1 and others
+        moment = _seconds(members.get(name)) if lifetime is None else None
+        if moment is not None and moment >= sent_at.wall:
+            lifetime = moment - sent_at.wall
+    lifetime = default if lifetime is None else lifetime
+    return None if lifetime is None else min(lifetime, MAX_LIFETIME)
 
 
-def json_object(body: bytes) -> dict[str, Any] | None:
-    """Return the JSON object in a body; None if the body is anything else."""
-    members: JSON
+def _seconds(value: object) -> float | None:
+    """Return a number that is not negative, also from a string; None for anything else."""
+    if isinstance(value, str) and re.fullmatch(_NUMBER, value):
+        value = float(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    # Not for NaN and infinity. An integer may be too large for a float.
+    return float(min(value, 1e300)) if 0 <= value < math.inf else None
+
+
+def text_of(response: requests.Response) -> str:
+    """Return the text of a body: in UTF-8, or else in the declared charset.
+
+    Bytes that are neither are replaced.
+    """
     try:
         # Not "utf-8-sig": it imports a module, and a child forked meanwhile would wait for the
         # import lock for ever.
-        members = json.loads(body.decode().removeprefix("\ufeff"))
+        return response.content.decode().removeprefix("\ufeff")
+    except UnicodeDecodeError:
+        declared = response.encoding or ""
+        charset = declared if re.fullmatch(_CHARSETS, declared) else "utf-8"
+    try:
+        return response.content.decode(charset, "replace")
+    except LookupError:  # as for ISO-8859-99
+        return response.content.decode(errors="replace")
+
+
+def json_value(text: str) -> JSON:
+    """Return the JSON value of a text; None if it is none."""
+    try:
+        value: JSON = json.loads(text)
     except (ValueError, RecursionError):  # also for numbers of thousands of digits
         return None
-    return members if isinstance(members, dict) else None
-
-
-def _first(members: dict[str, Any], names: tuple[str, ...]) -> str:
-    """Return the first text under one of the names, also in the inner object of some servers."""
-    inner: JSON = members.get("error")
-    response: JSON = members.get("response")
-    errors: JSON = response.get("errors") if isinstance(response, dict) else None
-    if isinstance(errors, list):
-        inner = next(iter(errors), None)
-    for candidate in (members, inner if isinstance(inner, dict) else {}):
-        for name in names:
-            value = candidate.get(name)
-            if isinstance(value, str) and value:
-                return value
-    return ""
+    return value
 
 
 def parse_challenges(value: str) -> list[Challenge]:

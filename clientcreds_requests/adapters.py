@@ -19,6 +19,7 @@ from urllib3 import Retry
 from urllib3.response import BaseHTTPResponse
 
 from ._checks import Cert
+from ._dialects import RETRY_STATUSES, seconds_until_reset
 from ._logs import log
 from ._transport import Watchdog, read_body
 from ._urls import leaves_by_proxy, without_query
@@ -26,9 +27,6 @@ from .exceptions import InsecureProxyError
 from .tokens import Moment
 
 logger: logging.Logger = logging.getLogger(__name__)
-
-#: Statuses after which the same token request is retried.
-RETRY_STATUSES = frozenset({429, 500, 502, 503, 504})
 
 #: Sent with every request to the authorization server.
 HEADERS = {
@@ -93,7 +91,8 @@ class RetryAdapter(BaseAdapter):
     :param adapter: sends the requests, also those that a looked-up adapter passes back, as
         recorders do.
     :param retries: the number of retries after the first attempt, or a urllib3 policy. Connection
-        failures, 429, 500, 502, 503 and 504 are retried, with exponential back-off and jitter.
+        failures, 408, 425, 429, 500, 502, 503, 504 and 520 to 524 are retried, with exponential
+        back-off and jitter.
     :param look_up: returns the adapter for a URL; called for every request, so that adapters
         mounted later are used. None: ``adapter``.
     """
@@ -279,21 +278,30 @@ def _wait_to_retry(
 
 def is_transient(error: Exception) -> bool:
     """Return True if the same request may succeed later."""
+    root = root_cause(error)
     if isinstance(error, requests.exceptions.SSLError):
         # A certificate error is permanent; a truncated handshake is a lost connection.
-        return isinstance(root_cause(error), ssl.SSLEOFError)
+        return isinstance(root, ssl.SSLEOFError)
+    if isinstance(error, requests.exceptions.ProxyError):
+        # Its certificate, and a refused tunnel (407 and others), are permanent too.
+        refused = re.search("Tunnel connection failed: ([0-9]{3})", str(root))
+        status_may_change = refused is None or int(refused[1]) in RETRY_STATUSES
+        return status_may_change and not isinstance(root, ssl.SSLCertVerificationError)
     return isinstance(error, (requests.ConnectionError, requests.Timeout))
 
 
 def retry_after(response: requests.Response) -> float | None:
-    """Return the seconds of Retry-After (RFC 9110 §10.2.3); None if it is missing or malformed."""
+    """Return the seconds of Retry-After (RFC 9110 §10.2.3); None if there are none.
+
+    For a 429 without that field: until its rate limit is reset.
+    """
     value = response.headers.get("Retry-After", "").strip()
     if re.fullmatch("[0-9]{1,10}", value):
         return float(value)
     try:
         moment = parsedate_to_datetime(value).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
-        return None
+        return seconds_until_reset(response.headers) if response.status_code == 429 else None
     return max(0.0, moment - time.time())
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
     from urllib3 import Retry
 
-    from ._types import AuthOwnOptions, RequestOptions
+    from ._env import AuthOwnOptions, RequestOptions
     from .dpop import ProofKey
 
 _BROWSER_WARNING = (
@@ -52,12 +52,14 @@ class ClientCredentialsAuth(AuthBase):
     :param extra_params: further parameters of the token request.
     :param extra_headers: further header fields of the token request; callables are called for
         every attempt.
-    :param body: ``json``, ``form``, or ``auto``: JSON first, then a form if JSON is not read.
+    :param body: ``json``, ``form``, or ``auto``: JSON first, then a form if that brings no token.
     :param client_auth: how the client authenticates: a registered name, or a callable such as
         :class:`ClientSecretBasic`.
     :param leeway: seconds. A token is usable while it has more than that left.
     :param renew_ahead: seconds before expiry from which the token is renewed in the background.
         None: the smaller of 300 and a quarter of the lifetime. 0: never.
+    :param default_lifetime: seconds, for tokens whose lifetime the server does not say. None: they
+        are used until the API refuses them.
     :param timeout: seconds for one attempt at the token endpoint, or a (connect, read) pair.
     :param deadline: seconds for all attempts together; also the longest any caller waits.
     :param retries: attempts after the first, or a urllib3 policy.
@@ -88,6 +90,7 @@ class ClientCredentialsAuth(AuthBase):
         client_auth: ClientAuth | ClientAuthName = "client_secret_post",
         leeway: float = 20.0,
         renew_ahead: float | None = None,
+        default_lifetime: float | None = None,
         timeout: float | tuple[float, float] = 10.0,
         deadline: float = 30.0,
         retries: int | Retry = 3,
@@ -114,6 +117,7 @@ class ClientCredentialsAuth(AuthBase):
             retries=retries,
             allow_http=allow_http,
             session=session,
+            default_lifetime=default_lifetime,
             dpop=dpop,
         )
         self._source: TokenSource = self.endpoint

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import hmac
 import json
+import math
 import os
 import time
 from abc import ABC, abstractmethod
@@ -17,7 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 from urllib.parse import quote
 
-from ._checks import Cert, check_certificate, identifier, single_line
+from ._checks import Cert, check_certificate, identifier, json_members, seconds, single_line
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -140,20 +141,31 @@ class ClientAssertion:
     :param audience: the issuer identifier of the authorization server, as it stands in its
         metadata. It has no default: with the token endpoint's URL as audience, an assertion sent
         to a counterfeit server could be used at the genuine one.
+    :param claims: further claims; they may replace those above.
+    :param lifetime: seconds until the assertion expires.
+    :raises TypeError, ValueError: if an argument cannot work.
     """
 
-    def __init__(self, sign: Callable[[Mapping[str, Any]], str], audience: str) -> None:
+    def __init__(
+        self,
+        sign: Callable[[Mapping[str, Any]], str],
+        audience: str,
+        *,
+        claims: Mapping[str, Any] | None = None,
+        lifetime: float = 60.0,
+    ) -> None:
         if not callable(sign):
             raise TypeError("sign must be a callable that turns claims into an assertion")
         self.sign: Callable[[Mapping[str, Any]], str] = sign
         self.audience: str = identifier("audience (the issuer identifier)", audience)
+        self._claims = _Claims(self.audience, claims, lifetime)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(audience={self.audience!r})"
 
     def __call__(self, client_id: str, params: dict[str, Any], headers: dict[str, str], /) -> None:
         """Complete the token request."""
-        _add_assertion(params, client_id, self.audience, self.sign)
+        _add_assertion(params, client_id, self.sign(self._claims.now(client_id)))
 
 
 class ClientSecretJWT(ClientSecretAuth):
@@ -162,21 +174,36 @@ class ClientSecretJWT(ClientSecretAuth):
     :param client_secret: the secret, or a callable that returns it.
     :param audience: the issuer identifier of the authorization server; see
         :class:`ClientAssertion`.
+    :param headers: further header fields; they may replace ``typ``, which is
+        ``client-authentication+jwt``.
+    :param claims: further claims; they may replace the usual ones.
+    :param lifetime: seconds until the assertion expires.
+    :raises TypeError, ValueError: if an argument cannot work.
     """
 
-    def __init__(self, client_secret: str | Callable[[], str], audience: str) -> None:
+    def __init__(
+        self,
+        client_secret: str | Callable[[], str],
+        audience: str,
+        *,
+        headers: Mapping[str, Any] | None = None,
+        claims: Mapping[str, Any] | None = None,
+        lifetime: float = 60.0,
+    ) -> None:
         super().__init__(client_secret)
         self.audience: str = identifier("audience (the issuer identifier)", audience)
+        self._headers = json_members("headers", headers)
+        if "alg" in self._headers:
+            raise ValueError("headers may not set 'alg': client_secret_jwt is signed with HS256")
+        self._claims = _Claims(self.audience, claims, lifetime)
 
     def __call__(self, client_id: str, params: dict[str, Any], headers: dict[str, str], /) -> None:
         """Complete the token request."""
-        _add_assertion(params, client_id, self.audience, self._sign)
-
-    def _sign(self, claims: Mapping[str, Any]) -> str:
-        segments = ({"alg": "HS256", "typ": "client-authentication+jwt"}, claims)
+        header = {"alg": "HS256", "typ": "client-authentication+jwt", **self._headers}
+        segments = (header, self._claims.now(client_id))
         signed = ".".join(_base64url(json.dumps(segment).encode()) for segment in segments)
         mac = hmac.digest(self.secret().encode(), signed.encode(), hashlib.sha256)
-        return f"{signed}.{_base64url(mac)}"
+        _add_assertion(params, client_id, f"{signed}.{_base64url(mac)}")
 
 
 class TLSClientAuth:
@@ -204,19 +231,29 @@ class TLSClientAuth:
         params["client_id"] = client_id
 
 
-def _add_assertion(
-    params: dict[str, Any], client_id: str, audience: str, sign: Callable[[Mapping[str, Any]], str]
-) -> None:
-    now = int(time.time())
-    claims = {
-        "iss": client_id,
-        "sub": client_id,
-        "aud": audience,
-        "jti": _base64url(os.urandom(16)),
-        "iat": now,
-        "exp": now + 60,
-    }
-    assertion = sign(claims)
+class _Claims:
+    """The claims of assertions (RFC 7523 §3)."""
+
+    def __init__(self, audience: str, further: Mapping[str, Any] | None, lifetime: float) -> None:
+        self._audience = audience
+        self._further = json_members("claims", further)
+        self._lifetime = seconds("lifetime", lifetime)
+
+    def now(self, client_id: str) -> dict[str, Any]:
+        """Return the claims of a new assertion."""
+        now = int(time.time())
+        claims = {
+            "iss": client_id,
+            "sub": client_id,
+            "aud": self._audience,
+            "jti": _base64url(os.urandom(16)),
+            "iat": now,
+            "exp": now + math.ceil(self._lifetime),
+        }
+        return {**claims, **self._further}
+
+
+def _add_assertion(params: dict[str, Any], client_id: str, assertion: object) -> None:
     if not isinstance(assertion, str):
         raise TypeError(f"sign must return the assertion as a str, not {type(assertion).__name__}")
     params["client_id"] = client_id

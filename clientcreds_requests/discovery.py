@@ -12,10 +12,11 @@ import requests
 from urllib3 import Retry
 
 from ._checks import attempt_timeout, retry_count, seconds
+from ._dialects import JSON, RETRY_STATUSES
 from ._redaction import Redactor
-from ._responses import JSON, json_object, raise_unanswered
+from ._responses import json_value, raise_unanswered, text_of
 from ._urls import origin, prepare_url, require_secure
-from .adapters import HEADERS, RETRY_STATUSES, RetriedRequest, is_transient, retry_after, send
+from .adapters import HEADERS, RetriedRequest, is_transient, retry_after, send
 from .client_auth import (
     ClientAuth,
     ClientSecretAuth,
@@ -183,10 +184,10 @@ def _read(response: requests.Response, issuer: str, allow_http: bool) -> Metadat
 
     :raises ValueError: if it is not the issuer's, or cannot be used.
     """
-    members = json_object(response.content)
+    members = json_value(text_of(response))
     if response.status_code != 200:
         raise ValueError(f"answers with status {response.status_code}")
-    if members is None:
+    if not isinstance(members, dict):
         raise ValueError("answers with no JSON object")
     named = members.get("issuer")
     if named != issuer:  # a counterfeit would be sent the client secret (RFC 8414 §3.3)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ._checks import text
+from ._checks import json_members, text
 from ._keys import KeySource, SigningKey, check_algorithm, read_key
 from .client_auth import ClientAssertion
 from .dpop import DPoPKey
@@ -34,6 +33,8 @@ class PrivateKeyJWT(ClientAssertion):
     :param kid: the key's identifier at the authorization server; None: the JWK's own.
     :param headers: further header fields; they may replace ``typ``, which is
         ``client-authentication+jwt``.
+    :param claims: further claims; they may replace the usual ones.
+    :param lifetime: seconds until the assertion expires.
     :raises TypeError, ValueError: if an argument cannot work; the message holds nothing of the
         key.
     """
@@ -46,20 +47,20 @@ class PrivateKeyJWT(ClientAssertion):
         algorithm: str | None = None,
         kid: str | None = None,
         headers: Mapping[str, Any] | None = None,
+        claims: Mapping[str, Any] | None = None,
+        lifetime: float = 60.0,
     ) -> None:
         if algorithm is not None:
             check_algorithm("algorithm", algorithm)
         if kid is not None:
             text("kid", kid)
-        super().__init__(
-            _Signer(
-                key if callable(key) else read_key("key", key, algorithm),
-                algorithm,
-                kid,
-                _header_fields(headers),
-            ),
-            audience,
-        )
+        fields = json_members("headers", headers)
+        for name, argument in (("alg", "algorithm"), ("kid", "kid")):
+            if name in fields:
+                raise ValueError(f"headers may not set {name!r}: pass {argument}=...")
+        signing_key = key if callable(key) else read_key("key", key, algorithm)
+        sign = _Signer(signing_key, algorithm, kid, fields)
+        super().__init__(sign, audience, claims=claims, lifetime=lifetime)
 
     def __getstate__(self) -> dict[str, Any]:
         assert isinstance(self.sign, _Signer)
@@ -95,19 +96,3 @@ class _Signer:
         }
         known = {name: value for name, value in header.items() if value is not None}
         return key.sign(claims, {**known, **self.headers})
-
-
-def _header_fields(headers: Mapping[str, Any] | None) -> dict[str, Any]:
-    if headers is not None and not isinstance(headers, Mapping):
-        raise TypeError(f"headers must be a mapping, not {type(headers).__name__}")
-    fields = dict(headers or {})
-    for name in fields:
-        if not isinstance(name, str):
-            raise TypeError(f"headers must have str for names; one is {type(name).__name__}")
-        if name in ("alg", "kid"):
-            argument = "algorithm" if name == "alg" else name
-            raise ValueError(f"headers may not set {name!r}: pass {argument}=...")
-    try:
-        return dict(json.loads(json.dumps(fields, allow_nan=False)))
-    except (TypeError, ValueError, RecursionError):
-        raise ValueError("headers must be what JSON can hold") from None

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
     from urllib3 import Retry
 
-    from ._types import SessionOptions
+    from ._env import SessionOptions
     from .dpop import ProofKey
 
 
@@ -67,6 +67,7 @@ class ClientCredentialsSession(requests.Session):
         client_auth: ClientAuth | ClientAuthName = "client_secret_post",
         leeway: float = 20.0,
         renew_ahead: float | None = None,
+        default_lifetime: float | None = None,
         timeout: float | tuple[float, float] = 10.0,
         deadline: float = 30.0,
         retries: int | Retry = 3,
@@ -96,6 +97,7 @@ class ClientCredentialsSession(requests.Session):
             client_auth=client_auth,
             leeway=leeway,
             renew_ahead=renew_ahead,
+            default_lifetime=default_lifetime,
             timeout=timeout,
             deadline=deadline,
             retries=retries,

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -26,10 +27,11 @@ from ._checks import (
     retry_count,
     seconds,
 )
+from ._dialects import may_be_unread, rejects_client
 from ._fork import drop_connections, reset_in_child
 from ._logs import log
 from ._redaction import Redactor, bare_request, credentials_in, forget_frames
-from ._responses import failed_at, raise_not_sent, raise_unanswered, read_token
+from ._responses import failed_at, raise_for_both, raise_not_sent, raise_unanswered, read_token
 from ._urls import prepare_url, require_secure, without_query
 from .adapters import HEADERS, RetriedRequest, send
 from .client_auth import ClientAuth, ClientSecretAuth, TLSClientAuth
@@ -45,11 +47,11 @@ Body: TypeAlias = Literal["auto", "json", "form"]
 _T = TypeVar("_T")
 
 _CONTENT_TYPES = {"json": "application/json", "form": "application/x-www-form-urlencoded"}
-# An endpoint that answers with one of these errors has read the request.
-_READ_IT = frozenset(
-    {"access_denied", "invalid_client", "invalid_scope", "invalid_target", "unauthorized_client"}
-)
-_DID_NOT_READ_IT = frozenset({400, 415, 422, 500})
+# An endpoint with one of these errors may just not have read the body.
+_VAGUE = frozenset({None, "invalid_request", "unsupported_grant_type"})
+
+#: Seconds for which only one body is sent after both have failed.
+ONE_BODY = 60.0
 
 
 class TokenEndpoint(TokenSource):
@@ -58,14 +60,16 @@ class TokenEndpoint(TokenSource):
     :param url: https, or http on loopback; a query is kept.
     :param client_id: the client's identifier.
     :param client_auth: the client authentication method.
-    :param body: ``json``, ``form``, or ``auto``: JSON first, and a form if the endpoint answers
-        as if it did not read JSON; what worked is remembered.
+    :param body: ``json``, ``form``, or ``auto``: JSON first, and once a form if the answer is no
+        token; what worked is remembered.
     :param extra_headers: further header fields; callables are called for every attempt.
     :param timeout: seconds for one attempt, or a (connect, read) pair, as in requests.
     :param deadline: seconds for all attempts together.
     :param retries: the number of retries after the first attempt, or a urllib3 policy.
     :param allow_http: allow plain http to other machines.
     :param session: only its TLS, proxy and adapter settings are used.
+    :param default_lifetime: seconds, for tokens whose lifetime the server does not say; None: they
+        are used until the API refuses them.
     :param dpop: the key to bind tokens to (RFC 9449); None for bearer tokens.
     :raises TypeError, ValueError: for invalid arguments.
     :raises InsecureTransportError: for plain http to another machine, unless it is allowed.
@@ -84,6 +88,7 @@ class TokenEndpoint(TokenSource):
         retries: int | Retry = 3,
         allow_http: bool = False,
         session: requests.Session | None = None,
+        default_lifetime: float | None = None,
         dpop: ProofKey | None = None,
     ) -> None:
         self.url: str = prepare_url("token_endpoint", url)
@@ -101,7 +106,13 @@ class TokenEndpoint(TokenSource):
         self.timeout: tuple[float, float] = attempt_timeout(timeout)
         self.allow_http: bool = allow_http
         self._deadline = seconds("deadline", deadline)
-        self._body: Body = body
+        self._bodies: tuple[str, ...] = ("json", "form") if body == "auto" else (body,)
+        # After both have failed: the only one that is sent, and until when.
+        self._one_body = ""
+        self._one_body_until = -math.inf
+        self._default_lifetime = default_lifetime
+        if default_lifetime is not None:
+            self._default_lifetime = seconds("default_lifetime", default_lifetime)
         self._extra_headers = header_fields(extra_headers)
         self._dpop = None
         if dpop is not None:
@@ -116,7 +127,7 @@ class TokenEndpoint(TokenSource):
 
     def __getstate__(self) -> dict[str, Any]:
         copy.copy(self.client_auth)  # raises TypeError if it holds a literal secret or key
-        return vars(self)
+        return {**vars(self), "_one_body_until": -math.inf}  # other machines have other clocks
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -163,7 +174,7 @@ class TokenEndpoint(TokenSource):
         try:
             return ask(auth)
         except TokenError as error:
-            if error.error != "invalid_client" or not isinstance(auth, ClientSecretAuth):
+            if not isinstance(auth, ClientSecretAuth) or not rejects_client(error):
                 raise
             rejected = error
         # Outside the except block, so that an error of the callable has no context.
@@ -177,21 +188,29 @@ class TokenEndpoint(TokenSource):
 
         :raises TokenError: if there is none.
         """
-        if self._body != "auto":
-            return self._post(auth, request, self._body, until)
-        try:
+        bodies = self._bodies
+        if time.monotonic() < self._one_body_until:
+            bodies = (self._one_body,)
+        failed: dict[str, TokenError] = {}
+        for body in bodies:
             # Some frameworks answer JSON with a 500: try the form without a wait.
-            token = self._post(auth, request, "json", until, final=frozenset({500}))
-        except TokenError as error:
-            if error.status_code not in _DID_NOT_READ_IT or error.error in _READ_IT:
-                raise
-        else:
-            self._body = "json"
-            return token
-        token = self._post(auth, request, "form", until)
-        self._body = "form"
-        self._log("json_not_read")
-        return token
+            final = frozenset[int]() if body == bodies[-1] else frozenset({500})
+            try:
+                token = self._post(auth, request, body, until, final)
+            except TokenError as error:
+                if len(bodies) == 1 or not may_be_unread(error):
+                    raise
+                failed[body] = error
+            else:
+                if len(self._bodies) > 1:
+                    self._bodies = (body,)
+                    if body == "form":
+                        self._log("json_not_read")
+                return token
+        says_less = failed["form"].error in _VAGUE and failed["json"].error not in _VAGUE
+        self._one_body = "json" if says_less else "form"
+        self._one_body_until = time.monotonic() + ONE_BODY
+        return raise_for_both(failed, self._one_body)
 
     def store_key(self, request: TokenRequest, auth: ClientAuth) -> bytes:
         """Return the key under which a :class:`TokenStore` keeps the token of a request.
@@ -229,7 +248,7 @@ class TokenEndpoint(TokenSource):
         self,
         auth: ClientAuth,
         request: TokenRequest,
-        body: Literal["json", "form"],
+        body: str,
         until: float,
         final: frozenset[int] = frozenset(),
         may_repeat: bool = True,
@@ -251,13 +270,19 @@ class TokenEndpoint(TokenSource):
         self,
         auth: ClientAuth,
         request: TokenRequest,
-        body: Literal["json", "form"],
+        body: str,
         until: float,
         final: frozenset[int],
     ) -> Token:
-        secrets: set[str] = {value for _, value in request.extra_params if len(value) >= 8}
+        secrets = {
+            value
+            for name, value in request.extra_params
+            if len(value) >= 8 and name not in ("grant_type", "resource")
+        }
+        asserted = False
 
         def complete() -> tuple[bytes | str, Mapping[str, str]]:
+            nonlocal asserted
             headers = {**HEADERS, "Content-Type": _CONTENT_TYPES[body]}
             params = request.params()
             asked = params.keys() | {"client_id", "client_assertion_type"}
@@ -270,6 +295,7 @@ class TokenEndpoint(TokenSource):
                 data = json.dumps(params) if body == "json" else urlencode(params, doseq=True)
             except Exception as error:
                 raise_not_sent("client_auth or extra_headers", self.url, error)
+            asserted = "client_assertion" in params
             secrets.update(str(params[name]) for name in params.keys() - asked)
             secrets.update(credentials_in(headers.get("Authorization", "")))
             secrets.update(headers[name] for name in self._extra_headers)
@@ -293,8 +319,12 @@ class TokenEndpoint(TokenSource):
             forget_frames(error)  # which it would keep alive, in a cycle
             bare, redact = bare_request(self.url), Redactor(*secrets)
             raise_unanswered(failed_at(self.url), bare, error, redact)
-        redact = Redactor(*secrets)
-        return read_token(response, self.url, post.sent_at, redact, self._dpop is not None)
+        return read_token(
+            *(response, self.url, post.sent_at, Redactor(*secrets)),
+            bound=self._dpop is not None,
+            asserted=asserted,
+            default_lifetime=self._default_lifetime,
+        )
 
     def asked_at(self) -> str:
         """Return the URL of the token endpoint as logs show it."""

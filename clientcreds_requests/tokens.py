@@ -23,7 +23,7 @@ _SCOPE_TOKEN = r"[\x21\x23-\x5b\x5d-\x7e]+"  # RFC 6749 Appendix A.4
 _VISIBLE = r"[\x21-\x7e]+"
 
 #: Parameters of the token request that have arguments of their own.
-RESERVED_PARAMS = frozenset({"audience", "grant_type", "resource", "scope"}).union(
+RESERVED_PARAMS = frozenset({"audience", "scope"}).union(
     {"client_assertion", "client_assertion_type", "client_id", "client_secret"}
 )
 
@@ -62,7 +62,8 @@ class TokenRequest(_Frozen):
     :param scope: space-separated (RFC 6749 §3.3), or an iterable of scopes.
     :param resources: absolute URIs of the resource servers (RFC 8707).
     :param audience: the API, as Auth0 and others expect it.
-    :param extra_params: further parameters of the token request; their values count as secrets.
+    :param extra_params: further parameters of the token request; a ``resource`` that is no URI and
+        another ``grant_type`` may be among them. The values of the others count as secrets.
     :raises TypeError: for a wrong type, also for a bare string as ``resources``.
     :raises ValueError: for a malformed scope or URI, or a parameter that has its own argument.
     """
@@ -89,6 +90,8 @@ class TokenRequest(_Frozen):
             audience=None if audience in (None, "") else identifier("audience", audience),
             extra_params=_extra_params(extra_params),
         )
+        if self.resources and "resource" in dict(self.extra_params):
+            raise ValueError("pass resources or extra_params['resource'], not both")
         self._fill(_hash=super().__hash__())
 
     def __hash__(self) -> int:

@@ -9,7 +9,7 @@ from tests.mutation.plan import TESTS
 from tests.test_package import CORE
 from tests.test_package import TESTS as FOLDER
 
-NOTHING_TO_CHANGE = {"__init__", "exceptions", "_types"}
+NOTHING_TO_CHANGE = {"__init__", "exceptions"}
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from clientcreds_requests import (
     InsecureTransportError,
     TokenError,
 )
-from clientcreds_requests._types import AuthOptions
+from clientcreds_requests._env import AuthOptions
 from clientcreds_requests.testing import RESET, Answer
 
 TOKEN_ENDPOINT = "https://auth.example.com/token"

@@ -1,0 +1,222 @@
+"""How servers say what went wrong: where code and words are, what they mean, what to do.
+
+Another provider's way is another row. RFC 6749 §5.2 comes first.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple, TypeAlias
+
+from .exceptions import TokenConnectionError, TokenError, TokenTimeout
+
+#: A JSON value; only its outermost level is typed.
+JSON: TypeAlias = dict[str, Any] | list[Any] | str | float | None
+
+#: The member names and positions that lead to a value within a JSON value.
+Path: TypeAlias = tuple[str | int, ...]
+
+#: Where the error code may be; the first text or number found is the code.
+CODES: tuple[Path, ...] = (
+    ("error",),  # RFC 6749
+    ("errorCode",),  # Okta, IBM
+    ("ErrorCode",),  # Apigee
+    ("error", "error"),  # ArcGIS
+    ("error", "status"),  # Google
+    ("error", "code"),
+    ("error", "type"),  # OpenAI, Anthropic
+    ("error", 0, "code"),  # Walmart
+    ("errors", 0, "code"),  # FedEx
+    ("errors", 0, "errorCode"),
+    ("response", "errors", 0, "code"),  # UPS
+    ("fault", "detail", "errorcode"),  # Apigee
+    (0, "errorCode"),  # Salesforce
+    ("__type",),  # AWS
+    ("code",),
+    ("status",),
+)
+
+#: Where the words may be; the first text or number found are the words.
+WORDS: tuple[Path, ...] = (
+    ("error_description",),  # RFC 6749
+    ("errorSummary",),  # Okta
+    ("errorMessage",),  # IBM
+    ("errorDescription",),
+    ("error", "error_description"),  # ArcGIS
+    ("error", "message"),  # Google, OpenAI, Anthropic
+    ("error", 0, "description"),  # Walmart
+    ("errors", 0, "message"),  # FedEx
+    ("errors", 0, "detail"),
+    ("errors", 0),
+    ("response", "errors", 0, "message"),  # UPS
+    ("fault", "faultstring"),  # Apigee
+    (0, "message"),  # Salesforce
+    ("Error",),  # Apigee
+    ("reason",),  # Zoom
+    ("message",),  # Spring, AWS
+    ("Message",),  # AWS
+    ("detail",),  # RFC 9457, DHL
+    ("detail", 0, "msg"),  # FastAPI
+    ("title",),  # RFC 9457
+    ("description",),
+)
+
+#: What vendors call a bearer token, in lower case: Apigee, eBay, and others.
+BEARER = frozenset({"", "bearer", "bearertoken", "application access token", "jwt", "jwt-bearer"})
+
+#: Statuses after which the same token request may succeed a moment later.
+RETRY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 525)})
+
+# Codes by which an endpoint rejects the client.
+_REJECTS_CLIENT = frozenset({"invalid_client", "unauthorized_client", "access_denied"})
+
+# Salesforce asks for the same request again with a 400 unknown_error.
+_ASKS_TO_RETRY = r"(?i)\bretry your request\b|\btry again later\b|\btemporarily[ _]unavailable\b"
+
+# Header fields with the end of a rate limit: Okta, GitHub, CrowdStrike, Discord, and the drafts of
+# "RateLimit header fields for HTTP".
+_RESETS = (
+    *("X-RateLimit-Reset-After", "X-RateLimit-RetryAfter"),
+    *("X-Rate-Limit-Reset", "X-RateLimit-Reset", "RateLimit-Reset"),
+)
+
+_SECRET = "check client_id, client_secret and client_auth"
+_DPOP = "if this client has to use DPoP, pass dpop"
+_URL = "check the URL of the token endpoint"
+_GRANT = "the server does not grant this client client_credentials"
+_PERMISSION = "the client lacks permission: check audience and scope"
+
+
+class Hint(NamedTuple):
+    """What to do about an answer.
+
+    :param text: names the argument to look at.
+    :param code: the error code, in lower case; None for any.
+    :param status: that of the answer; None for any.
+    :param words: a pattern that is in code or description; None for any.
+    """
+
+    text: str
+    code: str | None = None
+    status: int | None = None
+    words: str | None = None
+
+
+#: The first that fits is shown. Entra ID's AADSTS codes are part of its words.
+HINTS: tuple[Hint, ...] = (
+    Hint("client_secret is wrong: pass its value, not its id", words=r"\bAADSTS7000215\b"),
+    Hint("client_secret has expired: make a new one", words=r"\bAADSTS7000222\b"),
+    Hint("client_id is unknown in this tenant: check both", words=r"\bAADSTS700016\b"),
+    Hint("check the tenant in the URL", words=r"\bAADSTS900(02|23|38)\b"),
+    Hint("scope must be one resource and /.default", words=r"\bAADSTS(1002012|70011)\b"),
+    Hint("scope: the resource is unknown in this tenant", words=r"\bAADSTS500011\b"),
+    Hint("check scope", "invalid_scope"),
+    Hint("check scope", "scope_invalid"),
+    Hint("check resources and audience", "invalid_target"),
+    Hint(_DPOP, "invalid_dpop_proof"),
+    Hint(_DPOP, "use_dpop_nonce"),
+    Hint(f"check the URL; {_DPOP}", "invalid_grant"),
+    Hint(_SECRET, "invalid_client"),
+    Hint(_SECRET, status=401),
+    Hint(_GRANT, "unauthorized_client"),
+    Hint(_PERMISSION, "access_denied"),
+    Hint(_SECRET, words=r"(?i)\b(client[ _-]?(id|secret|credentials?)|invalid[ _-]?client)\b"),
+    Hint(f"{_URL}, and body", "unsupported_grant_type"),
+    Hint(
+        "compare body, client_auth, scope and audience with the provider's documentation",
+        "invalid_request",
+    ),
+    Hint(_URL, status=404),
+    Hint(_URL, status=405),
+)
+
+
+def first(value: JSON, paths: tuple[Path, ...], *, numbers: bool = False) -> str:
+    """Return the first text to which a path leads; empty if there is none.
+
+    :param numbers: accept integers, too.
+    """
+    for path in paths:
+        found: Any = value
+        for step in path:
+            try:
+                found = None if isinstance(found, str) else found[step]
+            except (TypeError, LookupError):
+                found = None
+        if numbers and type(found) is int and abs(found) < 10**15:
+            found = str(found)
+        if isinstance(found, str) and found.strip():
+            return found
+    return ""
+
+
+def hint_for(
+    status: int, code: str, words: str, *, asserted: bool, bound: bool, clock: float
+) -> str:
+    """Return what to do about an answer; empty if there is nothing to say.
+
+    :param asserted: True if the client has authenticated with an assertion.
+    :param bound: True if the request had a DPoP proof.
+    :param clock: seconds by which the server's clock is ahead of this machine's.
+    """
+    for hint in HINTS:
+        if hint.code not in (None, code.lower()) or hint.status not in (None, status):
+            continue
+        if hint.words is not None and not re.search(hint.words, f"{code} {words}"):
+            continue
+        if hint.text == _SECRET and asserted:
+            return "check the assertion: audience, key and kid, typ (headers)" + _clock(clock)
+        return (
+            hint.text.replace(_DPOP, "check the dpop key" + _clock(clock)) if bound else hint.text
+        )
+    return ""
+
+
+def _clock(ahead: float) -> str:
+    if abs(ahead) <= 60:
+        return " and clock"
+    direction = "ahead of" if ahead > 0 else "behind"
+    return f" and clock: the server's is {abs(ahead):.0f} s {direction} this machine's"
+
+
+def asks_to_retry(code: str, words: str) -> bool:
+    """Return True if a server asks in words for the same request again."""
+    return re.search(_ASKS_TO_RETRY, f"{code} {words}") is not None
+
+
+def may_be_unread(error: TokenError) -> bool:
+    """Return True if another body may bring a token: the answer does not ask to come later."""
+    status = error.status_code
+    if status is None or isinstance(error, (TokenConnectionError, TokenTimeout)):
+        return False
+    return status == 500 or (status < 500 and status not in RETRY_STATUSES)
+
+
+def rejects_client(error: TokenError) -> bool:
+    """Return True if an endpoint has rejected the client, with either body."""
+    attempts = [link for link in (error, error.__cause__) if isinstance(link, TokenError)]
+    return any(one.status_code == 401 or one.error in _REJECTS_CLIENT for one in attempts)
+
+
+def seconds_until_reset(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds until a rate limit is reset, by the fields of vendors and drafts."""
+    for name in _RESETS:
+        if re.fullmatch(r"\s*[0-9]{1,13}(\.[0-9]*)?\s*", headers.get(name, "")):
+            number = float(headers[name])
+            # Some send seconds; others a moment since the epoch, which is far larger; or that in
+            # milliseconds.
+            moment = number / 1000 if number > 1e11 else number
+            return max(0.0, moment - time.time()) if moment > 1e8 else number
+    found = re.search(r"(?:^|[;,\s])(?:t|reset)=([0-9]{1,9})\b", headers.get("RateLimit", ""))
+    return float(found[1]) if found else None
+
+
+def clock_difference(headers: Mapping[str, str]) -> float:
+    """Return the seconds by which the server's clock is ahead of this one; 0 without a Date."""
+    try:
+        return parsedate_to_datetime(headers.get("Date", "")).timestamp() - time.time()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return 0.0
