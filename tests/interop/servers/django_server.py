@@ -20,48 +20,22 @@ Facts, each seen by experiment with django-oauth-toolkit 3.4.1, oauthlib 4.0.1 a
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
-import django
-from django.conf import settings
-from django.core.management import call_command
-from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
-from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
-from loopback import CLIENT_SECRET, LIFETIME, SCOPES, Counting, run
+from django_site import serve, set_up
+from loopback import CLIENT_SECRET, LIFETIME, SCOPES
 
-folder = tempfile.TemporaryDirectory()
-settings.configure(
-    ALLOWED_HOSTS=["127.0.0.1"],
-    DATABASES={
-        "default": {
-            "ENGINE": "django.db.backends.sqlite3",
-            "NAME": Path(folder.name, "db.sqlite3"),
-            # Threads that write take turns instead of failing with "database is locked".
-            "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 20},
-        }
-    },
-    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "oauth2_provider"],
-    MIDDLEWARE=["django.middleware.common.CommonMiddleware"],
+set_up(
+    __name__,
+    "oauth2_provider",
     OAUTH2_PROVIDER={"ACCESS_TOKEN_EXPIRE_SECONDS": LIFETIME, "SCOPES": SCOPES},
-    ROOT_URLCONF=__name__,
-    SECRET_KEY="of no use outside this process",
-    USE_TZ=True,
 )
-django.setup()
 
 # These read the settings when they are imported.
 from oauth2_provider.decorators import protected_resource  # noqa: E402
 from oauth2_provider.models import Application  # noqa: E402
 from oauth2_provider.urls import metadata_urlpatterns  # noqa: E402
 from oauth2_provider.views import RevokeTokenView, TokenView  # noqa: E402
-
-
-class QuietHandler(WSGIRequestHandler):
-    def log_message(self, *_args: object) -> None:
-        pass
 
 
 @protected_resource(advertise_metadata=True)
@@ -80,8 +54,7 @@ urlpatterns = [
 ]
 
 
-def main() -> None:
-    call_command("migrate", verbosity=0)
+if __name__ == "__main__":
     for client_id in ("post-client", "basic-client"):
         Application.objects.create(
             client_id=client_id,
@@ -89,11 +62,4 @@ def main() -> None:
             client_type=Application.CLIENT_CONFIDENTIAL,
             authorization_grant_type=Application.GRANT_CLIENT_CREDENTIALS,
         )
-    server = ThreadedWSGIServer(("127.0.0.1", 0), QuietHandler)
-    server.set_app(Counting(get_wsgi_application()))
-    run(server)
-
-
-if __name__ == "__main__":
-    with folder:
-        main()
+    serve()
