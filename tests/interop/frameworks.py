@@ -44,7 +44,7 @@ class PythonFramework:
 
 @dataclass(frozen=True)
 class NodeFramework:
-    folder: str
+    program: str
     package: str
     abilities: frozenset[str]
 
@@ -52,17 +52,17 @@ class NodeFramework:
         if (self._modules / self.package).exists():
             return None
         return (
-            f"not installed: {self.package} (run npm ci in a copy of tests/interop/servers/"
-            f"{self.folder}, and tell the path of its node_modules in {NODE_MODULES})"
+            f"not installed: {self.package} (run npm ci in a copy of tests/interop/servers, "
+            f"and tell the path of its node_modules in {NODE_MODULES})"
         )
 
     def command(self, scratch: Path) -> list[str | Path]:
-        # Node looks for packages beside the file that imports them.
-        program = shutil.copytree(SERVERS / self.folder, scratch / self.folder)
-        (program / "node_modules").symlink_to(self._modules)
+        # Node looks for packages in the folders above the file that imports them.
+        programs = shutil.copytree(SERVERS, scratch / "servers")
+        (programs / "node_modules").symlink_to(self._modules)
         # Its own Node comes with the packages where there is one for the machine.
         node = shutil.which("node", path=self._modules / ".bin") or "node"
-        return [node, program / "server.mjs"]
+        return [node, programs / self.program]
 
     @property
     def _modules(self) -> Path:
@@ -93,7 +93,7 @@ FRAMEWORKS: dict[str, Framework] = {
         ),
     ),
     "oidc_provider": NodeFramework(
-        "oidc_provider",
+        "oidc_provider/server.mjs",
         "oidc-provider",
         frozenset(
             {

@@ -31,33 +31,16 @@
 //   /.well-known/oauth-authorization-server/op, is for whoever mounts it to serve.
 // - The development store keeps between one and two thousand things, used `jti`s included.
 
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 
+import { countAnswer, listen, run, tellAnswers } from '../loopback.mjs';
 import { Api } from './api.mjs';
 import { createProvider } from './provider.mjs';
 
 const MOUNT = '/op';
 const settings = process.env;
-const answers = {};
-
-async function listen(server, scheme) {
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  return `${scheme}://127.0.0.1:${server.address().port}`;
-}
-
-// Before it is sent, so that whoever has an answer finds it counted.
-function countAnswer(method, path, response) {
-  const { writeHead } = response;
-  response.writeHead = (status, ...rest) => {
-    const answer = `${method} ${path} ${status}`;
-    answers[answer] = (answers[answer] ?? 0) + 1;
-    return writeHead.call(response, status, ...rest);
-  };
-}
 
 const plain = http.createServer();
 const tls = https.createServer({
@@ -90,7 +73,7 @@ for (const [server, origin] of [
   server.on('request', (request, response) => {
     const { pathname } = new URL(request.url, origin);
     if (pathname === '/stats') {
-      response.end(JSON.stringify(answers));
+      tellAnswers(response);
       return;
     }
     const mounted = pathname.startsWith(`${MOUNT}/`);
@@ -108,7 +91,4 @@ for (const [server, origin] of [
   });
 }
 
-console.log(JSON.stringify({ url, issuer, tls_url: tlsUrl }));
-process.stdin.resume();
-await once(process.stdin, 'end');
-process.exit();
+await run({ url, issuer, tls_url: tlsUrl });
