@@ -56,7 +56,12 @@ def start(
                 "INTEROP_TLS_CLIENT_AUTHORITY": str(certificates.client_authority),
             }
             program = launch(framework.command(scratch), settings, scratch / "stderr.log")
-            return Server(secret=secret, **running.enter_context(program))
+            return Server(
+                secret=secret,
+                to_json=framework.to_json,
+                to_wrong_secret=framework.to_wrong_secret,
+                **running.enter_context(program),
+            )
 
         yield start
 

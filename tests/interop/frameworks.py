@@ -12,6 +12,8 @@ from typing import Protocol
 
 import pytest
 
+from .server import Answer
+
 SERVERS = Path(__file__).parent / "servers"
 
 
@@ -19,6 +21,14 @@ class Framework(Protocol):
     @property
     def abilities(self) -> frozenset[str]:
         """What not every one of them can do, in the words of the tests."""
+
+    @property
+    def to_json(self) -> Answer:
+        """What it says to a JSON token request with the secret in it."""
+
+    @property
+    def to_wrong_secret(self) -> Answer:
+        """What it says to a wrong secret, in a form or by Basic."""
 
     def missing(self) -> str | None:
         """What is to be installed before it can be started."""
@@ -32,6 +42,8 @@ class PythonFramework:
     program: str
     modules: tuple[str, ...]
     abilities: frozenset[str]
+    to_json: Answer
+    to_wrong_secret: Answer
 
     def missing(self) -> str | None:
         if not (missing := [module for module in self.modules if find_spec(module) is None]):
@@ -47,6 +59,8 @@ class NodeFramework:
     program: str
     package: str
     abilities: frozenset[str]
+    to_json: Answer
+    to_wrong_secret: Answer
 
     def missing(self) -> str | None:
         if (self._modules / self.package).exists():
@@ -70,13 +84,23 @@ class NodeFramework:
 
 
 NODE_MODULES = "CLIENTCREDS_INTEROP_NODE_MODULES"
+# What most of them say to a wrong secret.
+INVALID_CLIENT = Answer(401, "invalid_client")
 FRAMEWORKS: dict[str, Framework] = {
     "authlib": PythonFramework(
         "authlib_server.py",
         ("authlib", "flask", "joserfc"),
         frozenset(
-            {"client_secret_jwt", "invalid_scope", "private_key_jwt", "secrets beyond ASCII"}
+            {
+                "client_secret_jwt",
+                "invalid_scope",
+                "percent-decoded Basic",
+                "private_key_jwt",
+                "secrets beyond ASCII",
+            }
         ),
+        to_json=Answer(400, "unsupported_grant_type"),
+        to_wrong_secret=INVALID_CLIENT,
     ),
     "django": PythonFramework(
         "django_server.py",
@@ -86,11 +110,28 @@ FRAMEWORKS: dict[str, Framework] = {
                 "invalid_scope",
                 "metadata",
                 "metadata of an issuer with a path",
+                "percent-decoded Basic",
                 "resources",
                 "secrets beyond ASCII",
                 "several resources",
             }
         ),
+        to_json=Answer(400, "unsupported_grant_type"),
+        to_wrong_secret=INVALID_CLIENT,
+    ),
+    "django_oidc": PythonFramework(
+        "django_oidc_server.py",
+        ("django", "oidc_provider"),
+        frozenset({"invalid_scope", "metadata", "raw Basic"}),
+        to_json=Answer(400, "invalid_client"),
+        to_wrong_secret=Answer(400, "invalid_client"),
+    ),
+    "oauth2orize": NodeFramework(
+        "oauth2orize_server.mjs",
+        "oauth2orize",
+        frozenset({"invalid_scope", "raw Basic"}),
+        to_json=Answer(401, None),
+        to_wrong_secret=Answer(401, None),
     ),
     "oidc_provider": NodeFramework(
         "oidc_provider/server.mjs",
@@ -104,12 +145,15 @@ FRAMEWORKS: dict[str, Framework] = {
                 "metadata",
                 "one resource a token",
                 "OpenID metadata",
+                "percent-decoded Basic",
                 "private_key_jwt",
                 "resources",
                 "scopes of a client",
                 "tls_client_auth",
             }
         ),
+        to_json=Answer(400, "invalid_request"),
+        to_wrong_secret=INVALID_CLIENT,
     ),
 }
 

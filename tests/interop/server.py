@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import requests
+
+
+class Answer(NamedTuple):
+    """An answer without a token."""
+
+    status: int
+    error: str | None
 
 
 @dataclass(frozen=True)
@@ -14,6 +21,8 @@ class Server:
     url: str
     issuer: str
     secret: str
+    to_json: Answer
+    to_wrong_secret: Answer
     # Where it asks for a certificate of the client, if it does at all.
     tls_url: str | None = None
 
@@ -33,7 +42,7 @@ class Server:
     def over_tls(self) -> Server:
         """The same one, at the address where it asks for certificates."""
         assert self.tls_url
-        return Server(self.tls_url, self.issuer.replace(self.url, self.tls_url), self.secret)
+        return replace(self, url=self.tls_url, issuer=self.issuer.replace(self.url, self.tls_url))
 
     def stats(self) -> Counter[str]:
         """What the server has answered so far, such as {"POST /token 200": 1}, by its own count."""

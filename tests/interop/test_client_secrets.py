@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import traceback
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
 import requests
 
-from clientcreds_requests import ClientCredentialsAuth, ClientSecretJWT, TokenError
+from clientcreds_requests import (
+    ClientCredentialsAuth,
+    ClientSecretBasic,
+    ClientSecretJWT,
+    TokenError,
+)
 
 from .frameworks import that_can
 from .server import Server
@@ -27,20 +33,52 @@ both_secret_methods = pytest.mark.parametrize(
 
 
 @both_secret_methods
-def test_secret_gets_through(server: Server, client_id: str, client_auth: str) -> None:
+def test_secret_gets_through_and_a_refused_json_body_costs_one_request(
+    server: Server, client_id: str, client_auth: str
+) -> None:
     auth = ClientCredentialsAuth(
         server.token_endpoint, client_id, server.secret, client_auth=client_auth
+    )
+    before = server.stats()
+    assert requests.get(server.api, auth=auth).status_code == 200
+    seen = server.stats() - before
+    assert (seen["POST /token 200"], seen["GET /api 200"], seen.total()) == (1, 1, 3)
+
+
+def test_secret_full_of_special_characters_gets_through_in_the_body(
+    start: Callable[..., Server],
+) -> None:
+    server = start(secret=SPECIAL)
+    auth = ClientCredentialsAuth(*server.credentials)
+    assert requests.get(server.api, auth=auth).status_code == 200
+
+
+@that_can("percent-decoded Basic")
+def test_secret_full_of_special_characters_gets_through_by_basic(
+    start: Callable[..., Server],
+) -> None:
+    server = start(secret=SPECIAL)
+    auth = ClientCredentialsAuth(
+        server.token_endpoint, "basic-client", SPECIAL, client_auth="client_secret_basic"
     )
     assert requests.get(server.api, auth=auth).status_code == 200
 
 
-@both_secret_methods
-def test_secret_full_of_special_characters_gets_through(
-    start: Callable[..., Server], client_id: str, client_auth: str
+@that_can("raw Basic")
+def test_secret_full_of_special_characters_gets_through_by_basic_as_it_is(
+    start: Callable[..., Server],
 ) -> None:
-    server = start(secret=SPECIAL)
-    auth = ClientCredentialsAuth(server.token_endpoint, client_id, SPECIAL, client_auth=client_auth)
-    assert requests.get(server.api, auth=auth).status_code == 200
+    # Such servers split the pair at every colon.
+    server = start(secret=SPECIAL.replace(":", ""))
+
+    def auth(encode: bool) -> ClientCredentialsAuth:
+        method = ClientSecretBasic(server.secret, encode=encode)
+        return ClientCredentialsAuth(server.token_endpoint, "basic-client", client_auth=method)
+
+    assert requests.get(server.api, auth=auth(encode=False)).status_code == 200
+    with pytest.raises(TokenError) as caught:
+        auth(encode=True).authorize()
+    assert (caught.value.status_code, caught.value.error) == server.to_wrong_secret
 
 
 @that_can("secrets beyond ASCII")
@@ -56,7 +94,7 @@ def test_secret_beyond_ascii_gets_through(
 
 
 @both_secret_methods
-def test_wrong_secret_is_invalid_client_and_told_to_nobody(
+def test_wrong_secret_is_an_error_about_the_client_and_told_to_nobody(
     server: Server, client_id: str, client_auth: str
 ) -> None:
     auth = ClientCredentialsAuth(server.token_endpoint, client_id, WRONG, client_auth=client_auth)
@@ -64,9 +102,15 @@ def test_wrong_secret_is_invalid_client_and_told_to_nobody(
     with pytest.raises(TokenError) as caught:
         requests.get(server.api, auth=auth)
     error = caught.value
-    assert (error.error, error.status_code) == ("invalid_client", 401)
-    assert (auth.error, auth.authorized) == ("invalid_client", False)
-    assert server.stats() - before == {"POST /token 400": 1, "POST /token 401": 1}  # JSON, form
+    assert (error.status_code, error.error) == server.to_wrong_secret
+    assert (auth.error, auth.authorized) == (server.to_wrong_secret.error, False)
+    assert server.stats() - before == Counter(  # JSON, form
+        [f"POST /token {server.to_json.status}", f"POST /token {server.to_wrong_secret.status}"]
+    )
+
+    assert "client_id, client_secret and client_auth" in str(error)
+    for misleading in ("audience", "resources", "scope", "dpop", "the URL"):
+        assert misleading not in str(error)
 
     told = repr(error) + "".join(traceback.format_exception(error))
     assert WRONG not in told
