@@ -37,7 +37,7 @@ _EXPECTED = {
 }
 _ARGUMENTS = inspect.signature(ClientCredentialsAuth).parameters.keys()
 # A run that nobody writes by hand: of mixed letters and digits, longer than an identifier.
-_SECRET_LIKE = re.compile(r"(?=\S*[0-9])(?=\S*[a-z])(?=\S*[A-Z])[A-Za-z0-9+/_=-]{32,}")
+_SECRET_LIKE = re.compile(r"\b(?=\w*[0-9])(?=\w*[a-z])(?=\w*[A-Z])[\w-]{24,}")
 
 
 def mistakes(file: dict[str, Any]) -> Iterator[str]:
