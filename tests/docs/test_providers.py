@@ -1,7 +1,12 @@
-"""The table of providers in README.md: what it says to pass is accepted by the constructors."""
+"""The table of providers in README.md: what a row says is what the provider's file says.
+
+The files, in tests/providers, are run against doubles of the providers.
+"""
 
 from __future__ import annotations
 
+import ast
+import json
 import os
 import re
 import uuid
@@ -13,11 +18,19 @@ import trustme
 from clientcreds_requests import ClientAssertion, ClientCredentialsAuth
 from clientcreds_requests.jwt import DPoPKey, PrivateKeyJWT
 
-README = (Path(__file__).parent.parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 SECTION = README.partition("## Providers")[2].partition("\n## ")[0]
 ROWS = [
     [cell.strip() for cell in row.split("|")[1:-1]] for row in re.findall(r"^\|.*", SECTION, re.M)
 ]
+FILES = {
+    file["provider"]: file
+    for file in (
+        json.loads(path.read_text(encoding="utf-8"))
+        for path in (ROOT / "tests/providers").glob("*.json")
+    )
+}
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +60,40 @@ def test_what_is_to_be_passed_is_accepted(provider, where, arguments, mind, pem)
     secret = "a-secret" if isinstance(options.get("client_auth", ""), str) else None
     auth = make(url[0] if url else "https://auth.example.com", "my-service", secret, **options)
     assert not auth.authorized
+
+
+@pytest.mark.parametrize("row", range(2, len(ROWS)), ids=lambda row: ROWS[row][0])
+def test_row_says_what_the_providers_file_says(row):
+    provider, where, arguments, _ = ROWS[row]
+    file = FILES[provider]
+    while where == "the same":
+        row -= 1
+        where = ROWS[row][1]
+    key = "issuer" if "from_issuer" in where else "endpoint"
+    assert re.search(r"https://[^`\"]*", where)[0] == file[key]
+    call = ast.parse(f"dict({arguments.strip('`')})", mode="eval").body
+    row_passes = {argument.arg: plain(argument.value) for argument in call.keywords}
+    assert row_passes == normal(file["arguments"])
+
+
+def plain(node: ast.expr):
+    """Return the value of an expression; its text, after a $, if it is more than a literal."""
+    if isinstance(node, ast.Constant):
+        return node.value
+    if isinstance(node, ast.Dict):
+        return {key.value: plain(value) for key, value in zip(node.keys, node.values, strict=True)}
+    if isinstance(node, ast.List):
+        return [plain(item) for item in node.elts]
+    return f"${ast.unparse(node)}"
+
+
+def normal(value):
+    """Return what a file passes, its expressions spelled as `plain` does."""
+    if isinstance(value, dict):
+        return {name: normal(part) for name, part in value.items()}
+    if isinstance(value, str) and value.startswith("$"):
+        return plain(ast.parse(value[1:], mode="eval").body)
+    return value
 
 
 def test_the_table_was_found():
