@@ -86,6 +86,8 @@ _RESETS = (
 _SECRET = "check client_id, client_secret and client_auth"
 _DPOP = "if this client has to use DPoP, pass dpop"
 _URL = "check the URL of the token endpoint"
+_WRONG = "(invalid|bad|wrong|incorrect|unable to verify)"
+_PROOF = "(credentials|secret)"
 _GRANT = "the server does not grant this client client_credentials"
 _PERMISSION = "the client lacks permission: check audience and scope"
 
@@ -113,17 +115,24 @@ HINTS: tuple[Hint, ...] = (
     Hint("check the tenant in the URL", words=r"\bAADSTS900(02|23|38)\b"),
     Hint("scope must be one resource and /.default", words=r"\bAADSTS(1002012|70011)\b"),
     Hint("scope: the resource is unknown in this tenant", words=r"\bAADSTS500011\b"),
+    Hint(
+        "client_auth: no federated credential has this token's issuer, subject and audience",
+        words=r"\bAADSTS70021\d*\b",
+    ),
     Hint("check scope", "invalid_scope"),
     Hint("check scope", "scope_invalid"),
     Hint("check resources and audience", "invalid_target"),
     Hint(_DPOP, "invalid_dpop_proof"),
     Hint(_DPOP, "use_dpop_nonce"),
+    # Bitbucket says so with unauthorized_client, Box with invalid_grant.
+    Hint(_SECRET, words=rf"(?i)\b{_WRONG}\b[^.]*\b{_PROOF}\b|\b{_PROOF}\b[^.]*\b{_WRONG}\b"),
     Hint(f"check the URL; {_DPOP}", "invalid_grant"),
     Hint(_SECRET, "invalid_client"),
     Hint(_SECRET, status=401),
     Hint(_GRANT, "unauthorized_client"),
     Hint(_PERMISSION, "access_denied"),
-    Hint(_SECRET, words=r"(?i)\b(client[ _-]?(id|secret|credentials?)|invalid[ _-]?client)\b"),
+    Hint(_SECRET, words=r"(?i)\bclient[ _-]?(id|secret|credentials?|authentication)\b"),
+    Hint(_SECRET, words=r"(?i)\binvalid[ _-]?client\b"),
     Hint(f"{_URL}, and body", "unsupported_grant_type"),
     Hint(
         "compare body, client_auth, scope and audience with the provider's documentation",
