@@ -9,8 +9,9 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 from urllib.parse import parse_qsl, unquote
 
 Params: TypeAlias = dict[str, Any]
@@ -42,6 +43,8 @@ class Double:
     ) -> None:
         self._file, self._asked, self._is_client = file, asked, is_client
         self._headers, self._throttles = headers, throttles
+        self.scheme = "DPoP" if "DPoP" in headers else "Bearer"
+        """What the API takes the tokens with."""
         self.requests = 0
         """Token requests received."""
         self.faults: list[str] = []
@@ -70,7 +73,7 @@ class Double:
                 self.end_headers()
                 self.wfile.write(text.encode())
 
-            def log_message(self, *args: object) -> None:
+            def log_message(self, format: str, *args: object) -> None:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -84,7 +87,7 @@ class Double:
         self._thread.join()
         self._server.server_close()
 
-    def _answer(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    def _answer(self, path: str, headers: Message, body: bytes) -> Answer:
         self.requests += 1
         if path != "/token":
             self.faults.append(f"not the endpoint: {path}")
@@ -95,7 +98,7 @@ class Double:
         filled: Answer = _filled(answer, token)
         return filled
 
-    def _judge(self, headers: Mapping[str, str], body: bytes) -> Answer:
+    def _judge(self, headers: Message, body: bytes) -> Answer:
         params = self._read(headers.get("Content-Type", ""), body)
         if params is None and "not_read" in self._file:
             return dict(self._file["not_read"])
@@ -127,11 +130,9 @@ class Double:
     def _read(self, content_type: str, body: bytes) -> Params | None:
         """Return the parameters in a body; None for one that the provider does not read."""
         if content_type == _JSON and self._file["reads"] in ("json", "both"):
-            params = json.loads(body)
-            assert isinstance(params, dict)
-            return params
+            return dict(json.loads(body))
         if content_type == _FORM and self._file["reads"] in ("form", "both"):
-            params = {}
+            params: Params = {}
             for name, value in parse_qsl(body.decode(), strict_parsing=True):
                 if name == "resource" and isinstance(self._asked.get("resource"), list):
                     params.setdefault("resource", []).append(value)
@@ -144,9 +145,9 @@ class Double:
             self.faults.append(f"a body of type {content_type}")
         return None
 
-    def _status_of_call(self, headers: Mapping[str, str]) -> int:
+    def _status_of_call(self, headers: Message) -> int:
         scheme, _, token = headers.get("Authorization", "").partition(" ")
-        return 200 if scheme == "Bearer" and token in self.tokens else 401
+        return 200 if scheme == self.scheme and token in self.tokens else 401
 
 
 class Credentials:
@@ -176,9 +177,11 @@ class Credentials:
 def _filled(part: Any, token: str) -> Any:
     """Return part of an answer with the placeholders replaced."""
     if isinstance(part, dict):
-        return {name: _filled(value, token) for name, value in part.items()}
+        members = cast("dict[str, Any]", part)
+        return {name: _filled(value, token) for name, value in members.items()}
     if isinstance(part, list):
-        return [_filled(item, token) for item in part]
+        items = cast("list[Any]", part)
+        return [_filled(item, token) for item in items]
     if not isinstance(part, str):
         return part
     moment = re.fullmatch(r"('?)\$NOW([+-][0-9.]+)?\1", part)
