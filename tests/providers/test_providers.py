@@ -169,6 +169,38 @@ def test_file_is_as_the_readme_says(name: str) -> None:
     assert list(mistakes(FILES[name])) == []
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"sources": []}, "no source has an https address"),
+        ({"sources": ["code search: x", "https://example.com/x"]}, "sources without an address"),
+        ({"arguments": {"body": "form"}}, "not to be passed: ['body']"),
+        ({"arguments": {"scopes": "a"}}, "not to be passed: ['scopes']"),
+        ({"arguments": {"client_auth": "client_secret_basic"}}, "belong together"),
+        ({"reads": "xml"}, "reads is none of"),
+        ({"authenticates_first": "no"}, "authenticates_first is no boolean"),
+        ({"note": "x"}, "unknown: ['note']"),
+        ({"arguments": {"scope": "0dA9bC8eF7gH6iJ5kL4mN3oP"}}, "looks like a secret"),
+        ({"not_read": {"body": {}}}, "not_read: status or body is missing"),
+        ({"not_read": {"status": 400, "body": {}, "text": ""}}, "not_read: unknown: ['text']"),
+        ({"throttled": {"status": 429, "body": {}}}, "throttled: expect must have"),
+    ],
+)
+def test_mistake_in_a_file_is_found(change: dict[str, Any], said: str) -> None:
+    found = list(mistakes({**FILES["spotify"], **change}))
+    assert len(found) == 1
+    assert said in found[0]
+
+
+def test_file_without_an_answer_that_has_a_source_is_found() -> None:
+    file = FILES["spotify"]
+    generic = {name: {**file[name], "generic": True} for name in ("success", "wrong_secret")}
+    assert list(mistakes({**file, **generic})) == ["no answer has a source"]
+    assert list(mistakes({name: file[name] for name in file if name != "reads"})) == [
+        "missing: ['reads']"
+    ]
+
+
 def test_there_are_at_least_forty_and_no_provider_is_there_twice() -> None:
     assert len(FILES) >= 40
     assert len({file["provider"] for file in FILES.values()}) == len(FILES)
