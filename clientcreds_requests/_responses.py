@@ -113,8 +113,9 @@ def read_token(
     code, words = first(value, CODES, numbers=True), first(value, WORDS)
     if code in (str(status), words):
         code = ""
-    is_text = response.headers.get("Content-Type", "").lower().startswith("text/plain")
-    if is_text and status >= 400 and value is None and "access_token" not in text:
+    kind = response.headers.get("Content-Type", "").lower()
+    # Of a success nothing is quoted, nor of a page that only says to be text.
+    if kind.startswith("text/plain") and status >= 400 and value is None and "<" not in text:
         words = text
     code, words = redact.line(code, 100), redact.line(words)
     hint = ""

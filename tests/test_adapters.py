@@ -57,7 +57,7 @@ TRANSIENT = {
     "no HTTP": b"nonsense\r\n\r\n",
     "half a body": b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{",
 }
-FINAL = [301, 400, 401, 403, 404, 405, 408, 409, 415, 422, 501, 505]
+FINAL = [301, 400, 401, 403, 404, 405, 407, 409, 415, 422, 501, 505, 519, 525]
 
 
 @pytest.mark.parametrize("failure", TRANSIENT.values(), ids=TRANSIENT)

@@ -105,7 +105,7 @@ WRONG = [
         client_secret=["", "long\n", "a\0b", "a\x7f", "long-secret\ud800", None],
         scope=['a"b', ["a\\b"], "a\nb"],
         resources=[["api"], [""], ["https://a/#f"], ["https://["]],
-        extra_params=[{"scope": "a"}, {"client_secret": "x"}, {"grant_type": "x"}],
+        extra_params=[{"scope": "a"}, {"client_secret": "x"}, {"audience": "x"}],
         extra_headers=[
             {"X Key:": "x"},
             {"": "x"},

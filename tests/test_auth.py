@@ -72,7 +72,7 @@ def test_l4_a_jump_of_the_wall_clock_is_noticed_within_a_second(clock, make_auth
 
 
 def test_a_failure_to_get_a_token_keeps_the_request_from_being_sent(server, auth):
-    server.answer_next(Answer(401, {"error": "invalid_client"}))
+    server.answer_next(*[Answer(401, {"error": "invalid_client"})] * 2)
     with pytest.raises(TokenError, match="invalid_client"):
         requests.get(server.api_url, auth=auth)
     assert server.api_requests == []

@@ -467,7 +467,7 @@ def test_a_web_page_that_asks_for_a_password_is_not_asked_on_and_on(server, chec
 
 def test_an_error_without_json_is_no_answer(server, check):
     server.answer_next(*[Answer(400, "bad") for _ in ALL])
-    assert verdict(check()).endswith(" failed with status 400; check the URL")
+    assert verdict(check()).endswith(" failed with status 400: bad; check the URL")
 
 
 def test_an_endpoint_that_always_fails_is_said_to(server, check):

@@ -46,12 +46,12 @@ def test_c1_cold_threads_that_call_the_api_cause_one_token_request(server, auth)
 
 def test_c1_threads_that_are_refused_share_one_request_and_each_has_its_own_error(server, auth):
     held = Held(REFUSAL)
-    server.answer_next(held)
+    server.answer_next(held, REFUSAL)
     crowd = Crowd(MANY, auth.get_token)
     joined(auth, MANY - 1)
     held.released.set()
     errors = crowd.join()
-    assert len(server.token_requests) == 1
+    assert len(server.token_requests) == 2  # JSON and a form: one token request
     assert {type(error) for error in errors} == {TokenError}
     assert {error.error for error in errors} == {"invalid_client"}
     assert len({id(error) for error in errors}) == MANY
@@ -62,7 +62,7 @@ def test_c1_threads_that_are_refused_share_one_request_and_each_has_its_own_erro
 
 
 def test_c1_after_a_shared_failure_the_next_call_asks_again(server, auth):
-    server.answer_next(REFUSAL)
+    server.answer_next(REFUSAL, REFUSAL)
     with pytest.raises(TokenError):
         auth.get_token()
     assert auth.get_token().access_token == server.tokens[0].access_token
@@ -84,7 +84,7 @@ def test_c1_different_token_requests_never_wait_for_each_other(server, auth):
 
 def test_c1_a_failure_of_one_token_request_is_no_failure_of_another(server, auth):
     sibling = auth.replace(scope="b")
-    server.answer_next(REFUSAL)
+    server.answer_next(REFUSAL, REFUSAL)
     with pytest.raises(TokenError):
         auth.get_token()
     assert sibling.get_token().scope == "b"
@@ -255,7 +255,7 @@ def test_l4_a_jump_of_the_wall_clock_shows_within_a_second(server, auth, clock, 
 
 def test_l2_no_timer_outlives_its_token_request(server, make_auth):
     auth = make_auth(leeway=0.0)
-    server.answer_next(Answer(401, {"error": "invalid_client"}))
+    server.answer_next(*[Answer(401, {"error": "invalid_client"})] * 2)
     with pytest.raises(TokenError):
         auth.get_token()
     assert timers() == []
@@ -318,7 +318,7 @@ def test_c5_who_waits_for_another_has_its_outcome_before_any_log_handler_runs(
     server, auth, handle, answer
 ):
     held, blocked, go_on = Held(answer), threading.Event(), threading.Event()
-    server.answer_next(held)
+    server.answer_next(held, answer)  # to JSON, and to the form
     handle(lambda _: (blocked.set(), go_on.wait(PATIENCE)))
     first = Crowd(1, auth.get_token)
     assert held.arrived.wait(PATIENCE)
@@ -362,7 +362,7 @@ def test_c5_a_handler_that_raises_changes_no_error(server, auth, handle):
         raise RuntimeError("the disk is full")
 
     handle(fail)
-    server.answer_next(REFUSAL)
+    server.answer_next(REFUSAL, REFUSAL)
     with pytest.raises(TokenError) as caught:
         auth.get_token()
     assert caught.value.error == "invalid_client"

@@ -88,7 +88,7 @@ def test_a2_the_type_is_dpop_in_any_case_and_sent_as_the_standard_writes_it(
 
 @pytest.mark.parametrize("token_type", ["Bearer", "bearer", "", None])
 def test_a2_a_token_that_is_not_bound_is_refused(server, auth, token_type):
-    server.answer_next(Answer(200, token_answer("t", token_type=token_type)))
+    server.answer_next(*[Answer(200, token_answer("t", token_type=token_type))] * 2)
     with pytest.raises(TokenError, match="not bound to the DPoP key"):
         requests.get(server.api_url, auth=auth)
     assert server.api_requests == []

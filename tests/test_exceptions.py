@@ -427,7 +427,7 @@ def test_s1_no_frame_of_an_error_that_passes_through_a_store_holds_a_secret(serv
                 raise
 
     found = []
-    server.answer_next(REJECTED)
+    server.answer_next(REJECTED, REJECTED)
     failure_of(lambda _: make_auth(client_secret=SECRET, store=Watching()).get_token())
     assert found == ["seen"]
 

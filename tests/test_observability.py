@@ -334,7 +334,7 @@ def test_the_last_attempt_is_not_told_of_twice(records, server, make_auth):
 
 
 def test_a_field_without_a_value_is_left_out(records, server, auth):
-    server.answer_next(Answer(404))
+    server.answer_next(Answer(404), Answer(404))
     with pytest.raises(TokenError):
         auth.get_token()
     (told,) = records.told("token_request_failed")

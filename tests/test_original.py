@@ -189,7 +189,7 @@ def test_whoever_waits_for_authorizing_cannot_cancel_it_for_the_others(server, a
 
 
 def test_a_failure_sets_error_error_description_and_error_uri(server, auth):
-    server.answer_next(Answer(401, REFUSAL))
+    server.answer_next(Answer(401, REFUSAL), Answer(401, REFUSAL))
     with pytest.raises(TokenError) as caught:
         auth.authorize()
     assert (auth.error, auth.error_description, auth.error_uri) == tuple(REFUSAL.values())
@@ -198,7 +198,7 @@ def test_a_failure_sets_error_error_description_and_error_uri(server, auth):
 
 
 def test_a_failure_without_an_oauth_error_leaves_them_none(server, make_auth):
-    server.answer_next(Answer(404, "no such page"))
+    server.answer_next(Answer(404))
     auth = make_auth(body="json")
     with pytest.raises(TokenError):
         auth.authorize()
@@ -206,7 +206,7 @@ def test_a_failure_without_an_oauth_error_leaves_them_none(server, make_auth):
 
 
 def test_success_clears_them(server, auth):
-    server.answer_next(Answer(401, REFUSAL))
+    server.answer_next(Answer(401, REFUSAL), Answer(401, REFUSAL))
     with pytest.raises(TokenError):
         auth.authorize()
     auth.authorize()
@@ -225,7 +225,7 @@ def test_signout_clears_everything(server, auth):
 
 
 def test_signout_clears_the_errors(server, auth):
-    server.answer_next(Answer(401, REFUSAL))
+    server.answer_next(Answer(401, REFUSAL), Answer(401, REFUSAL))
     with pytest.raises(TokenError):
         auth.authorize()
     auth.signout()

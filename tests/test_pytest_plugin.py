@@ -71,7 +71,8 @@ def test_a_client_of_the_server_gets_a_token(authorization_server, client_creden
 
 
 def test_the_server_misbehaves_as_it_is_told_to(authorization_server, client_credentials):
-    authorization_server.answer_next(Answer(400, {"error": "invalid_scope"}))
+    wrong = Answer(400, {"error": "invalid_scope"})
+    authorization_server.answer_next(wrong, wrong)  # to JSON, and to the form after it
     with pytest.raises(TokenError, match="invalid_scope"):
         client_credentials.get_token()
     assert client_credentials.authorize().authorized

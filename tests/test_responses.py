@@ -350,7 +350,7 @@ SHAPES = {
     "RFC 6749": ({"error": "c", "error_description": "d"}, "c", "d"),
     "code alone": ({"error": "c"}, "c", None),
     "Okta": ({"errorCode": "c", "errorSummary": "d"}, "c", "d"),
-    "KPN": ({"ErrorCode": "c", "Error": "d"}, "c", None),
+    "Apigee, 2020": ({"ErrorCode": "c", "Error": "d"}, "c", "d"),
     "UPS": ({"response": {"errors": [{"code": "c", "message": "d"}]}}, "c", "d"),
     "Google": ({"error": {"status": "c", "code": 403, "message": "d"}}, "c", "d"),
     "a message": ({"message": "d", "code": "c"}, "c", "d"),
@@ -413,7 +413,10 @@ def test_a6_retry_after_and_the_status_become_attributes(clock, value, seconds):
 
 @pytest.mark.parametrize(
     ("status", "retryable"),
-    [*((s, True) for s in (429, 500, 502, 503, 504)), *((s, False) for s in (400, 401, 408, 501))],
+    [
+        *((s, True) for s in (408, 425, 429, 500, 502, 503, 504, 520, 524)),
+        *((s, False) for s in (400, 401, 407, 501, 525)),
+    ],
 )
 def test_a6_retryable_says_whether_the_same_request_may_succeed_later(status, retryable):
     assert read(b"", status).retryable is retryable

@@ -37,9 +37,9 @@ def test_at_first_all_figures_are_nought(auth):
     assert auth.manager.stats() == TokenStats(0, 0, 0, 0, 0, 0, 0, None, None)
 
 
-def stats_of_sixteen(server, auth, held):
+def stats_of_sixteen(server, auth, held, *others):
     """What is counted when so many wait for one token request together."""
-    server.answer_next(held)
+    server.answer_next(held, *others)
     crowd = Crowd(16, auth.get_token)
     until(lambda: auth.manager.stats().joined == 15)
     held.released.set()
@@ -54,8 +54,8 @@ def test_callers_who_joined_a_token_request_are_counted(server, auth):
 
 
 def test_a_token_request_that_failed_is_counted_once_for_all_its_callers(server, auth):
-    refused = Held(Answer(401, {"error": "invalid_client"}))
-    stats = stats_of_sixteen(server, auth, refused)
+    refusal = Answer(401, {"error": "invalid_client"})
+    stats = stats_of_sixteen(server, auth, Held(refusal), refusal)
     assert stats._replace(last_error_at=None) == TokenStats(failed=1, joined=15)
     assert stats.last_error_at is not None
 
@@ -262,7 +262,7 @@ def test_figures_are_a_value_that_does_not_change(clock):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 def test_a_forked_child_counts_from_nought_and_its_parent_goes_on(server, auth):
-    server.answer_next(Answer(400, {"error": "invalid_scope"}))
+    server.answer_next(*[Answer(400, {"error": "invalid_scope"})] * 2)
     with pytest.raises(TokenError):
         auth.authorize()
     auth.authorize()

@@ -263,7 +263,7 @@ def test_w4_a_token_got_with_a_rotated_secret_is_stored_under_the_new_one(
     old, new = (key for key, _ in shelf.asked)
     assert (old, new) == (key_for(client_secret="rotated out"), key_for())
     assert shelf.tokens == {new: token}
-    assert len(server.token_requests) == 2
+    assert len(server.token_requests) == 3  # JSON, a form, and that with the new secret
 
 
 def test_the_token_request_is_made_with_the_secret_of_its_key(server, make_auth, key_for):

@@ -107,35 +107,37 @@ def test_w1_extra_headers_are_sent_and_their_callables_asked_for_every_attempt(s
 # W2
 
 NO_JSON = {
-    "invalid_request": Answer(400, {"error": "invalid_request"}),
-    "unsupported_grant_type": Answer(400, {"error": "unsupported_grant_type"}),
-    "empty 400": Answer(400),
+    **{
+        f"{status} {error}": Answer(status, {"error": error})
+        for status, error in [
+            (400, "invalid_request"),
+            (400, "unsupported_grant_type"),
+            (400, "access_denied"),
+            (400, "invalid_client"),
+            (401, "invalid_client"),
+            (400, "invalid_scope"),
+            (400, "unauthorized_client"),
+            (500, "internal_server_error"),
+        ]
+    },
+    "200 with an error": Answer(200, {"error": "invalid_client"}),
+    "200 without a token": Answer(200, {}),
+    "200 with a page": Answer(200, "<html>", headers={"Content-Type": "text/html"}),
+    "302 to a login page": Answer(302, headers={"Location": "/login"}),
+    "400": Answer(400),
+    "401": Answer(401),
+    "403 with a page": Answer(403, "<html>", headers={"Content-Type": "text/html"}),
+    "404": Answer(404),
+    "405": Answer(405),
     "415": Answer(415, {"message": "Unsupported Media Type"}),
     "422": Answer(422, {"detail": [{"loc": ["body"]}]}),
-    "500": Answer(500, {"error": "internal_server_error"}),
-}
-IT_READ_JSON = {
-    **{
-        error: Answer(400, {"error": error})
-        for error in (
-            "access_denied",
-            "invalid_client",
-            "invalid_scope",
-            "invalid_target",
-            "unauthorized_client",
-        )
-    },
-    "401": Answer(401),
-    "403": Answer(403),
-    "404": Answer(404),
-    "503": Answer(503),
-    "no token": Answer(200, {}),
-    "redirect": Answer(302, headers={"Location": "/"}),
 }
 
 
 @pytest.mark.parametrize("answer", NO_JSON.values(), ids=NO_JSON)
-def test_w2_auto_sends_a_form_to_an_endpoint_that_reads_no_json(server, clock, caplog, answer):
+def test_w2_auto_sends_a_form_once_after_any_other_answer_than_a_token(
+    server, clock, caplog, answer
+):
     caplog.set_level(logging.INFO, "clientcreds_requests")
     endpoint = endpoint_of(server, body="auto", retries=3)
     server.answer_next(answer)
@@ -147,10 +149,10 @@ def test_w2_auto_sends_a_form_to_an_endpoint_that_reads_no_json(server, clock, c
     assert "body='form'" in message
 
 
-@pytest.mark.parametrize("answer", IT_READ_JSON.values(), ids=IT_READ_JSON)
-def test_w2_auto_sends_no_form_to_an_endpoint_that_may_have_read_json(server, answer):
-    server.answer_next(answer)
-    failure_of(endpoint_of(server, body="auto"))
+@pytest.mark.parametrize("status", [408, 425, 429, 502, 503, 504, 520, 524, 501])
+def test_w2_auto_sends_no_form_after_an_answer_that_has_nothing_to_do_with_the_body(server, status):
+    server.answer_next(Answer(status))
+    assert failure_of(endpoint_of(server, body="auto")).status_code == status
     assert content_types(server) == [JSON]
 
 
@@ -168,12 +170,75 @@ def test_w2_auto_remembers_that_json_worked(server):
     assert content_types(server) == [JSON, JSON]
 
 
-def test_w2_auto_remembers_nothing_from_a_form_that_failed_too(server):
+def oauth(error: str, status: int = 400) -> Answer:
+    return Answer(status, {"error": error})
+
+
+BOTH_FAIL = {
+    "the form was read": (oauth("invalid_client", 401), oauth("invalid_scope"), FORM),
+    "both were read": (oauth("invalid_client", 401), oauth("invalid_client", 401), FORM),
+    "neither was read": (Answer(403), Answer(403), FORM),
+    "the form says little": (oauth("invalid_client", 401), oauth("unsupported_grant_type"), JSON),
+    "the form says less": (oauth("invalid_scope"), oauth("invalid_request"), JSON),
+    "the form says nothing": (oauth("access_denied", 403), Answer(415), JSON),
+    "both say little": (oauth("unsupported_grant_type"), oauth("invalid_request"), FORM),
+}
+
+
+@pytest.mark.parametrize(("json", "form", "reported"), BOTH_FAIL.values(), ids=BOTH_FAIL)
+def test_w2_auto_reports_the_error_of_the_body_that_was_read(server, json, form, reported):
+    server.answer_next(json, form)
+    error = failure_of(endpoint_of(server, body="auto"))
+    answer, other = (form, json) if reported == FORM else (json, form)
+    code = answer.body["error"] if answer.body else None
+    assert (error.status_code, error.error) == (answer.status, code)
+    body = "form" if reported == FORM else "json"
+    assert f"body={body!r}" in str(error)
+    if other.body and other.body["error"] != code:
+        assert other.body["error"] in str(error)
+    assert content_types(server) == [JSON, FORM]
+
+
+@pytest.mark.parametrize(("json", "form", "reported"), BOTH_FAIL.values(), ids=BOTH_FAIL)
+def test_w2_auto_tries_only_that_body_for_a_minute(server, clock, json, form, reported):
     endpoint = endpoint_of(server, body="auto")
-    server.answer_next(Answer(400), Answer(400, {"error": "invalid_scope"}))
-    assert failure_of(endpoint).error == "invalid_scope"
+    server.answer_next(json, form)
+    failure_of(endpoint)
+    clock.advance(59)
+    server.answer_next(Answer(400))
+    failure_of(endpoint)
+    clock.advance(1)
+    server.answer_next(Answer(400), Answer(400))
+    failure_of(endpoint)
+    assert content_types(server) == [JSON, FORM, reported, JSON, FORM]
+
+
+def test_w2_auto_remembers_a_body_that_works_within_that_minute(server, clock):
+    endpoint = endpoint_of(server, body="auto")
+    server.answer_next(Answer(401), Answer(401))
+    failure_of(endpoint)
     endpoint(PLAIN)
-    assert content_types(server) == [JSON, FORM, JSON]
+    clock.advance(100)
+    endpoint(PLAIN)
+    assert content_types(server) == [JSON, FORM, FORM, FORM]
+
+
+@pytest.mark.parametrize("form", [RESET, Answer(503)], ids=["a reset", "503"])
+def test_w2_a_form_that_may_be_answered_later_decides_nothing(server, clock, form):
+    endpoint = endpoint_of(server, body="auto")
+    server.answer_next(oauth("invalid_client", 401), form)
+    assert failure_of(endpoint).retryable
+    server.answer_next(oauth("invalid_client", 401))
+    endpoint(PLAIN)
+    assert content_types(server) == [JSON, FORM, JSON, FORM]
+
+
+def test_w2_the_two_bodies_are_one_failure(server, make_auth):
+    auth = make_auth()
+    server.answer_next(*[Answer(400)] * 2)
+    failure_of(lambda _: auth.get_token())
+    auth.get_token()  # a pause begins with the second failure in a row
+    assert len(server.token_requests) == 3
 
 
 @pytest.mark.parametrize(("body", "content_type"), [("form", FORM), ("json", JSON)])
@@ -254,15 +319,50 @@ def test_w4_a_secret_that_stays_the_same_is_not_tried_again(server):
     assert (len(server.token_requests), len(asked_for)) == (1, 2)
 
 
-def test_w4_rotation_is_tried_once_and_only_for_invalid_client(server):
+@pytest.mark.parametrize(
+    "answer",
+    [
+        REFUSED,
+        oauth("invalid_client"),
+        oauth("unauthorized_client"),
+        oauth("access_denied", 403),
+        oauth("invalid_scope", 401),
+        Answer(401),
+    ],
+    ids=str,
+)
+def test_w4_rotation_is_tried_once_after_any_rejection_of_the_client(server, answer):
     secrets = iter("abcdefgh")
     endpoint = endpoint_of(server, ClientSecretPost(lambda: next(secrets)))
-    server.answer_next(REFUSED, REFUSED)
+    server.answer_next(answer, answer)
     failure_of(endpoint)
     assert len(server.token_requests) == 2
-    server.answer_next(Answer(401, {"error": "invalid_scope"}))
+
+
+def test_w4_rotation_is_not_tried_after_other_errors(server):
+    secrets = iter("abcdefgh")
+    endpoint = endpoint_of(server, ClientSecretPost(lambda: next(secrets)))
+    server.answer_next(oauth("invalid_scope"))
     failure_of(endpoint)
-    assert len(server.token_requests) == 3
+    assert len(server.token_requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("json", "form", "then"),
+    [
+        (REFUSED, REFUSED, FORM),
+        (Answer(401), oauth("invalid_request"), FORM),
+        (REFUSED, oauth("unsupported_grant_type"), JSON),
+    ],
+    ids=["both", "JSON alone", "JSON, which was read"],
+)
+def test_w4_rotation_is_tried_after_the_form(server, json, form, then):
+    secrets = iter(["the-old-one", server.client_secret])
+    endpoint = endpoint_of(server, ClientSecretPost(lambda: next(secrets)), body="auto")
+    server.answer_next(json, form)
+    endpoint(PLAIN)
+    assert content_types(server) == [JSON, FORM, then]
+    assert server.token_requests[-1].params["client_secret"] == server.client_secret
 
 
 def test_w4_a_callable_that_raises_is_a_token_error_with_its_cause(server):
@@ -440,19 +540,20 @@ def test_w6_redirects_of_the_token_endpoint_are_never_followed(server, status, k
 @pytest.mark.parametrize(
     ("location", "named"),
     [
-        (None, "http://127.0.0.1"),
-        ("/elsewhere", "http://127.0.0.1"),
-        ("//other.example/x", "http://other.example:80"),
-        ("http://[", "nowhere"),
-        ("https://a:99999/", "nowhere"),
-        ("javascript:alert(1)", "nowhere"),
-        (r"https://a.example\@b.example/", "nowhere"),
+        (None, "{server.url}/token,"),
+        ("/elsewhere", "{server.url}/elsewhere,"),
+        ("/token/?code=1#x", "{server.url}/token/,"),
+        ("//other.example/x", "http://other.example:80,"),
+        ("http://[", "no URL"),
+        ("https://a:99999/", "no URL"),
+        ("javascript:alert(1)", "no URL"),
+        (r"https://a.example\@b.example/", "no URL"),
     ],
 )
 def test_w6_a_strange_location_is_a_token_error_too(server, location, named):
     server.answer_next(Answer(302, headers={} if location is None else {"Location": location}))
     error = failure_of(endpoint_of(server))
-    assert f"redirects to {named}" in str(error)
+    assert f"redirects to {named.format(server=server)}" in str(error)
 
 
 def test_w6_a_redirect_is_not_retried(server, clock):

@@ -80,7 +80,11 @@ class Attempt(NamedTuple):
             return "rejected"
         if status in (404, 405) or (status < 400 and error.error is None):
             return "no endpoint"
-        says_so = error.error or error.error_description or "json" in self.content_type
+        says_so = (
+            error.error
+            or "json" in self.content_type
+            or (error.error_description and "text/plain" not in self.content_type)
+        )
         if status != 500 and (says_so or (status == 401 and "html" not in self.content_type)):
             return "rejected"
         return "not read"

@@ -19,6 +19,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "_state": ("state", *_MANAGER),
     "tokens": ("tokens", "arguments", "responses", "copies", "dpop", "stores"),
     "_responses": ("challenges", *_ENDPOINT),
+    "_dialects": ("dialects", "responses", "token_endpoint", "adapters"),
     "_replay": ("replay", "auth", "origins", "sessions", "dpop"),
     "auth": (
         *("auth", "arguments", "copies", "origins", "original", "stores", "observability", "dpop"),

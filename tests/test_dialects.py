@@ -1,0 +1,523 @@
+"""What token endpoints of real providers answer, which 0.1.0 did not understand.
+
+By public names alone.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import ssl
+import time
+from email.utils import formatdate
+from typing import Any
+
+import pytest
+import requests
+import trustme
+from dpop_server import part
+from helpers import token_answer
+from raw_server import Tunnel
+
+from clientcreds_requests import (
+    ClientAssertion,
+    ClientCredentialsAuth,
+    ClientSecretJWT,
+    TokenError,
+)
+from clientcreds_requests.jwt import DPoPKey, PrivateKeyJWT
+from clientcreds_requests.testing import Answer, LocalAuthorizationServer
+
+JSON, FORM = "application/json", "application/x-www-form-urlencoded"
+HTML = {"Content-Type": "text/html"}
+ISSUER = "https://issuer.example"
+SECRET_HINT = "check client_id, client_secret and client_auth"
+
+
+def bodies(server: LocalAuthorizationServer) -> list[str]:
+    return [request.headers["Content-Type"] for request in server.token_requests]
+
+
+def failure(server, make_auth, *answers: Answer, **options: Any) -> TokenError:
+    """The error of an auth whose token endpoint gives these answers, the last one repeated."""
+    server.answer_next(*answers, *[answers[-1]] * 2)
+    with pytest.raises(TokenError) as caught:
+        make_auth(**{"retries": 0, **options}).get_token()
+    return caught.value
+
+
+# B1, B2: endpoints that do not read JSON
+
+UNREAD = {
+    "Django: the client is authenticated first": Answer(400, {"error": "invalid_client"}),
+    "a bare 401": Answer(401),
+    "Spring: its login page": Answer(302, headers={"Location": "/login"}),
+    "a gateway's HTML": Answer(403, "<html>Forbidden</html>", headers=HTML),
+}
+
+
+@pytest.mark.parametrize("answer", UNREAD.values(), ids=UNREAD)
+def test_w2_three_arguments_are_enough_for_an_endpoint_that_reads_forms_alone(
+    server, make_auth, answer
+):
+    server.answer_next(answer)
+    auth = make_auth()
+    assert requests.get(server.api_url, auth=auth).ok
+    auth.signout()
+    assert requests.get(server.api_url, auth=auth).ok
+    assert bodies(server) == [JSON, FORM, FORM]
+
+
+def test_w2_a_page_in_answer_to_both_bodies_leads_to_an_error_that_names_body(server, make_auth):
+    error = failure(server, make_auth, UNREAD["a gateway's HTML"])
+    assert (error.status_code, bodies(server)) == (403, [JSON, FORM])
+    assert "body=" in str(error)
+
+
+# B3: hints that fit status and code
+
+HINTS = [
+    (401, "access_denied", SECRET_HINT),
+    (401, "unauthorized_client", SECRET_HINT),
+    (401, "server_error", SECRET_HINT),
+    (400, "invalid_client", SECRET_HINT),
+    (403, "access_denied", "check audience and scope"),
+    (400, "unauthorized_client", "does not grant this client client_credentials"),
+    (401, "invalid_scope", "check scope"),
+    (400, "invalid_target", "check resources and audience"),
+    (404, None, "check the URL of the token endpoint"),
+    (405, None, "check the URL of the token endpoint"),
+]
+
+
+@pytest.mark.parametrize(("status", "code", "hint"), HINTS)
+def test_a6_the_hint_fits_status_and_code(server, make_auth, status, code, hint):
+    error = failure(server, make_auth, Answer(status, {"error": code} if code else b""))
+    assert f"({hint})" in str(error) or f": {hint})" in str(error) or f" {hint})" in str(error)
+
+
+ENTRA = {
+    "AADSTS7000215: Invalid client secret provided.": "client_secret",
+    "AADSTS7000222: The provided client secret keys for app 'x' are expired.": "client_secret",
+    "AADSTS700016: Application with identifier 'x' was not found.": "client_id",
+    "AADSTS90002: Tenant 'x' not found.": "tenant in the URL",
+    "AADSTS1002012: The provided value for scope x is not valid.": "scope",
+    "AADSTS500011: The resource principal named x was not found.": "scope",
+}
+
+
+@pytest.mark.parametrize(("words", "argument"), ENTRA.items(), ids=lambda text: text[:14])
+def test_a6_the_codes_in_entra_ids_words_lead_to_the_argument(server, make_auth, words, argument):
+    body = {"error": "invalid_request", "error_description": words}
+    hint = str(failure(server, make_auth, Answer(400, body))).partition("(")[2]
+    assert argument in hint
+
+
+# B4: a resource that is no URI
+
+
+def test_w1_a_resource_that_is_no_uri_is_an_extra_parameter(server, make_auth):
+    resource = "00000003-0000-0ff1-ce00-000000000000/contoso.sharepoint.com@tenant"
+    make_auth(extra_params={"resource": resource}).authorize()
+    assert server.token_requests[0].params["resource"] == resource
+
+
+def test_w8_a_resource_in_two_places_is_refused(make_auth):
+    with pytest.raises(ValueError, match="resources or extra_params"):
+        make_auth(resources=["https://api.example"], extra_params={"resource": "a"})
+
+
+def test_w1_another_grant_type_is_an_extra_parameter(server, make_auth):
+    server.answer_next(Answer(200, token_answer("t")))
+    make_auth(extra_params={"grant_type": "account_credentials"}).authorize()
+    assert server.token_requests[0].params["grant_type"] == "account_credentials"
+
+
+# B5: assertions
+
+
+@pytest.fixture(scope="module")
+def pem() -> bytes:
+    from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+    )
+
+    key = generate_private_key(SECP256R1())
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+@pytest.fixture(params=["client_secret_jwt", "private_key_jwt", "ClientAssertion"])
+def asserting(request, pem):
+    """Makes a client authentication method with an assertion."""
+
+    def make(**options: Any) -> Any:
+        if request.param == "client_secret_jwt":
+            return ClientSecretJWT("a-secret-of-32-characters-or-more", ISSUER, **options)
+        if request.param == "private_key_jwt":
+            return PrivateKeyJWT(pem, ISSUER, **options)
+        options.pop("headers", None)
+        return ClientAssertion(unsigned, ISSUER, **options)
+
+    def unsigned(claims: Any) -> str:
+        header = {"typ": "JWT", "alg": "none"}
+        segments = [base64.urlsafe_b64encode(json.dumps(s).encode()) for s in (header, claims)]
+        return b".".join(s.rstrip(b"=") for s in segments).decode() + "."
+
+    return make
+
+
+def test_headers_claims_and_lifetime_of_an_assertion_can_be_set(server, make_auth, asserting):
+    method = asserting(headers={"typ": "JWT"}, claims={"tenant": "a", "aud": [ISSUER]}, lifetime=30)
+    server.answer_next(Answer(200, token_answer("t")))
+    make_auth(client_auth=method).authorize()
+    assertion = server.token_requests[0].params["client_assertion"]
+    claims = part(assertion, 1)
+    assert part(assertion, 0)["typ"] == "JWT"
+    assert (claims["tenant"], claims["aud"]) == ("a", [ISSUER])
+    assert claims["exp"] - claims["iat"] == 30
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "named"),
+    [
+        ({"claims": [("a", 1)]}, TypeError, "claims"),
+        ({"claims": {1: "a"}}, TypeError, "claims"),
+        ({"claims": {"a": object()}}, ValueError, "claims"),
+        ({"lifetime": 0}, ValueError, "lifetime"),
+        ({"lifetime": "60"}, TypeError, "lifetime"),
+    ],
+)
+def test_w8_what_no_assertion_can_have_is_refused_by_name(asserting, options, error, named):
+    with pytest.raises(error, match=named):
+        asserting(**options)
+
+
+def test_w8_the_algorithm_is_no_header_to_set():
+    with pytest.raises(ValueError, match="alg"):
+        ClientSecretJWT("a-secret-of-32-characters-or-more", ISSUER, headers={"alg": "none"})
+
+
+@pytest.mark.parametrize("status", [400, 401])
+@pytest.mark.parametrize(
+    ("ahead", "clock"),
+    [(0, "and clock"), (300, "300 s ahead of"), (-300, "300 s behind"), (30, "and clock")],
+)
+def test_a6_the_hint_after_a_rejected_assertion_is_about_the_assertion(
+    server, make_auth, asserting, status, ahead, clock
+):
+    date = formatdate(time.time() + ahead + 0.5, usegmt=True)
+    answer = Answer(status, {"error": "invalid_client"}, headers={"Date": date})
+    text = str(failure(server, make_auth, answer, client_auth=asserting()))
+    hint = text.replace("299 s", "300 s").replace("301 s", "300 s").partition("(")[2]
+    for named in ("audience", "kid", "typ", clock):
+        assert named in hint
+    assert "client_secret" not in hint
+
+
+# B6: nonces
+
+
+def test_f1_the_nonce_of_every_answer_is_learned(server, make_auth):
+    server.answer_next(
+        Answer(401, {"error": "use_dpop_nonce"}, headers={"DPoP-Nonce": "N1"}),
+        Answer(429, headers={"DPoP-Nonce": "N2"}),
+        Answer(200, token_answer("t", token_type="DPoP")),
+    )
+    make_auth(dpop=DPoPKey.generate()).authorize()
+    proofs = [part(request.headers["DPoP"], 1) for request in server.token_requests]
+    assert [proof.get("nonce") for proof in proofs] == [None, "N1", "N2"]
+
+
+def test_a6_the_hint_does_not_ask_for_a_key_that_was_passed(server, make_auth):
+    refusal = Answer(400, {"error": "invalid_dpop_proof"})
+    text = str(failure(server, make_auth, refusal, dpop=DPoPKey.generate()))
+    assert "pass dpop" not in text
+    assert "dpop" in text.partition("(")[2]
+
+
+# B7: white space
+
+
+@pytest.mark.parametrize("space", ["\n", "\r\n", " ", "\t"])
+@pytest.mark.parametrize("position", [0, 1])
+def test_w8_white_space_around_an_id_or_url_is_refused_by_name(server, space, position):
+    arguments = [server.token_endpoint, server.client_id, server.client_secret]
+    arguments[position] += space
+    with pytest.raises(ValueError, match=["token_endpoint", "client_id"][position]):
+        ClientCredentialsAuth(*arguments)
+
+
+# B8: the same token again
+
+
+def test_l7_the_same_token_again_serves_until_it_expires(server, make_auth, clock):
+    auth = make_auth()
+    for left in (40, 19, 18):
+        server.answer_next(Answer(200, token_answer("the-same", expires_in=left)))
+    auth.get_token()
+    clock.advance(21)
+    for _ in range(150):
+        clock.advance(0.1)
+        assert auth.get_token().access_token == "the-same"
+    assert len(server.token_requests) <= 3
+
+
+# B9: charsets
+
+CHARSETS = {
+    "ISO-8859-1": '{"access_token": "t", "name": "é"}'.encode("latin-1"),
+    "iso-8859-15": '{"access_token": "t", "name": "€"}'.encode("iso-8859-15"),
+    "windows-1252": '{"access_token": "t", "name": "€"}'.encode("cp1252"),
+    "UTF-16": '{"access_token": "t", "name": "é"}'.encode("utf-16"),
+    "utf-8": '{"access_token": "t", "name": "é"}'.encode(),
+}
+
+
+@pytest.mark.parametrize(("charset", "body"), CHARSETS.items(), ids=CHARSETS)
+def test_a1_a_body_is_read_in_its_declared_charset(server, make_auth, charset, body):
+    kind = {"Content-Type": f"application/json; charset={charset}"}
+    server.answer_next(Answer(200, body, headers=kind))
+    token = make_auth().get_token()
+    assert token.access_token == "t"
+    assert token.extra["name"] in ("é", "€")
+
+
+def test_a1_utf_8_comes_before_the_declared_charset(server, make_auth):
+    kind = {"Content-Type": "application/json; charset=ISO-8859-1"}
+    server.answer_next(Answer(200, CHARSETS["utf-8"], headers=kind))
+    assert make_auth().get_token().extra["name"] == "é"
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "no-such-charset", "iso-8859-99", "punycode", "hex"])
+def test_a1_bytes_that_no_charset_explains_are_replaced(server, make_auth, charset):
+    kind = {"Content-Type": f"application/json; charset={charset}"}
+    server.answer_next(Answer(200, CHARSETS["ISO-8859-1"], headers=kind))
+    assert make_auth().get_token().extra["name"] == "\ufffd"
+
+
+# B10: redirects
+
+
+def test_w6_a_redirect_within_the_origin_is_named_with_its_path(server, make_auth):
+    error = failure(server, make_auth, Answer(301, headers={"Location": "/token/?a=b"}))
+    assert f"redirects to {server.token_endpoint}/," in str(error)
+
+
+def test_w6_a_redirect_to_another_origin_is_named_without_its_path(server, make_auth):
+    location = {"Location": "https://login.example/path"}
+    error = failure(server, make_auth, Answer(302, headers=location))
+    assert "redirects to https://login.example:443," in str(error)
+
+
+# B11: where vendors put code and words
+
+SHAPES = {
+    "FedEx": {"errors": [{"code": "c", "message": "d"}]},
+    "Apigee": {"fault": {"faultstring": "d", "detail": {"errorcode": "c"}}},
+    "Apigee, other": {"ErrorCode": "c", "Error": "d"},
+    "IBM": {"errorCode": "c", "errorMessage": "d"},
+    "Okta": {"errorCode": "c", "errorSummary": "d"},
+    "UPS": {"response": {"errors": [{"code": "c", "message": "d"}]}},
+    "Salesforce": [{"errorCode": "c", "message": "d"}],
+    "Google": {"error": {"code": 401, "status": "c", "message": "d"}},
+    "ArcGIS": {"error": {"code": 400, "error": "c", "error_description": "d"}},
+    "AWS": {"__type": "c", "message": "d"},
+    "Walmart": {"error": [{"code": "c", "description": "d"}]},
+    "Zoom": {"error": "c", "reason": "d"},
+    "Spring": {"status": 400, "error": "c", "message": "d"},
+    "Anthropic": {"type": "error", "error": {"type": "c", "message": "d"}},
+    "numbers": {"code": 1234, "message": "d"},
+}
+
+
+@pytest.mark.parametrize("body", SHAPES.values(), ids=SHAPES)
+def test_a6_code_and_words_are_found_where_vendors_put_them(server, make_auth, body):
+    error = failure(server, make_auth, Answer(400, body))
+    assert (error.error, error.error_description) in [("c", "d"), ("1234", "d")]
+    assert f"{error.error}: d" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ({"type": "about:blank", "title": "d", "status": 400}, "application/problem+json"),
+        ({"title": "t", "detail": "d"}, "application/problem+json"),
+        ({"detail": [{"msg": "d"}]}, JSON),
+        ({"errors": ["d"]}, JSON),
+        ("d", "text/plain; charset=utf-8"),
+    ],
+)
+def test_a6_words_without_a_code_are_found_too(server, make_auth, body, kind):
+    error = failure(server, make_auth, Answer(400, body, headers={"Content-Type": kind}))
+    assert (error.error, error.error_description) == (None, "d")
+
+
+# A1: which member is missing
+
+
+@pytest.mark.parametrize(
+    ("answer", "missing"),
+    [
+        (Answer(200, {"accessToken": "t"}), "has no access_token"),
+        (Answer(200, {"access_token": None}), "has no access_token"),
+        (Answer(200, {"access_token": ""}), "visible ASCII"),
+        (Answer(200, {"access_token": 7}), "visible ASCII"),
+        (Answer(200, {"access_token": "a b"}), "visible ASCII"),
+        (Answer(200, []), "no JSON object"),
+        (Answer(200, "<html>", headers=HTML), "no JSON object"),
+        (Answer(200, {"access_token": "t", "error": "e"}), "status 200: e"),
+        (Answer(201, b""), "no JSON object"),
+    ],
+)
+def test_a1_the_error_says_what_is_missing(server, make_auth, answer, missing):
+    assert missing in str(failure(server, make_auth, answer))
+
+
+# B12: token types
+
+
+@pytest.mark.parametrize(
+    "token_type", ["jwt", "JWT", "jwt-bearer", "BearerToken", "Application Access Token"]
+)
+def test_a2_vendors_names_of_a_bearer_token_are_understood(server, make_auth, token_type):
+    server.answer_next(Answer(200, token_answer("t", token_type=token_type)))
+    assert make_auth().get_token().authorization == "Bearer t"
+
+
+@pytest.mark.parametrize("token_type", ["mac", "pop", "DPoP", "N_A"])
+def test_a2_other_types_are_errors(server, make_auth, token_type):
+    error = failure(server, make_auth, Answer(200, token_answer("t", token_type=token_type)))
+    assert token_type in str(error)
+
+
+# B13: lifetimes
+
+NOW = 1_800_000_000
+LIFETIMES = {
+    "Entra v1": ({"expires_on": str(NOW + 3600)}, None, 3600),
+    "expires_at": ({"expires_at": NOW + 600.5}, None, 600.5),
+    "expires_in wins": ({"expires_in": 60, "expires_on": NOW + 3600}, None, 60),
+    "expires_in cannot be used": ({"expires_in": "soon", "expires_at": NOW + 60}, None, 60),
+    "expires_in is negative": ({"expires_in": -1}, None, None),
+    "negative, with a default": ({"expires_in": -1}, 120, 120),
+    "zero": ({"expires_in": 0}, 120, 0),
+    "it has passed": ({"expires_on": NOW - 10}, 120, 120),
+    "a date": ({"expires_at": "2027-01-15T09:00:00Z"}, None, None),
+    "nothing": ({}, None, None),
+    "nothing, with a default": ({}, 900, 900),
+    "null, with a default": ({"expires_in": None}, 900, 900),
+    "a default beside a lifetime": ({"expires_in": 60}, 900, 60),
+}
+
+
+@pytest.mark.parametrize(("members", "default", "lifetime"), LIFETIMES.values(), ids=LIFETIMES)
+def test_a3_the_lifetime_comes_from_the_server_or_by_default(
+    server, make_auth, clock, members, default, lifetime
+):
+    assert clock.wall == NOW
+    server.answer_next(Answer(200, {"access_token": "t", **members}))
+    options = {} if default is None else {"default_lifetime": default}
+    token = make_auth(**options).get_token()
+    assert token.expires_at == (None if lifetime is None else NOW + lifetime)
+
+
+def test_a3_a_token_with_expires_on_is_renewed(server, make_auth, clock):
+    auth = make_auth(renew_ahead=0)
+    server.answer_next(Answer(200, {"access_token": "t", "expires_on": NOW + 3600}))
+    assert auth.get_token().access_token == "t"
+    clock.advance(3590)
+    assert auth.get_token().access_token != "t"
+
+
+@pytest.mark.parametrize("value", [0, -1, float("nan"), "60", True])
+def test_w8_a_default_lifetime_that_is_none_is_refused(make_auth, value):
+    with pytest.raises((TypeError, ValueError), match="default_lifetime"):
+        make_auth(default_lifetime=value)
+
+
+# B14, F1, F2: when to try again
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": "unknown_error", "error_description": "retry your request"},
+        {"error": "temporarily_unavailable"},
+        {"message": "Something went wrong. Try again later."},
+    ],
+)
+def test_a6_a_server_that_asks_for_the_request_again_makes_it_retryable(server, make_auth, body):
+    assert failure(server, make_auth, Answer(400, body)).retryable
+
+
+RESETS = {
+    "X-Rate-Limit-Reset": (str(NOW + 30), 30),  # Okta
+    "X-RateLimit-Reset": (str(NOW + 40), 40),  # GitHub
+    "x-ratelimit-reset": (f"{NOW + 40}000", 40),  # in milliseconds
+    "X-RateLimit-Reset-After": ("7.5", 7.5),  # Discord
+    "X-RateLimit-RetryAfter": (str(NOW + 50), 50),  # CrowdStrike
+    "RateLimit-Reset": ("20", 20),  # a draft of the IETF
+    "RateLimit": ('"default";r=0;t=12', 12),  # a later one
+    "ratelimit": ("limit=100, remaining=0, reset=13", 13),
+}
+
+
+@pytest.mark.parametrize(("name", "field"), RESETS.items(), ids=RESETS)
+def test_f2_a_429_says_in_many_ways_when_to_come_back(server, make_auth, clock, name, field):
+    value, seconds = field
+    error = failure(server, make_auth, Answer(429, headers={name: value}))
+    assert (error.retryable, error.retry_after) == (True, seconds)
+
+
+def test_f2_retry_after_comes_before_the_reset_of_a_rate_limit(server, make_auth, clock):
+    headers = {"Retry-After": "5", "X-Rate-Limit-Reset": str(NOW + 60)}
+    assert failure(server, make_auth, Answer(429, headers=headers)).retry_after == 5
+
+
+def test_f2_a_rate_limit_that_is_not_reached_is_no_reason_to_wait(server, make_auth, clock):
+    headers = {"X-Rate-Limit-Reset": str(NOW + 60)}
+    assert failure(server, make_auth, Answer(400, headers=headers)).retry_after is None
+
+
+@pytest.mark.parametrize("value", ["", "soon", "-5", "1e9", "9" * 20])
+def test_f2_a_reset_that_cannot_be_read_is_none(server, make_auth, value):
+    headers = {"X-RateLimit-Reset": value, "RateLimit": "t=x"}
+    assert failure(server, make_auth, Answer(429, headers=headers)).retry_after is None
+
+
+# B15: proxies
+
+
+def through(proxy: Tunnel) -> TokenError:
+    """The error of a token request through this proxy, with two retries."""
+    with requests.Session() as session:
+        session.proxies["https"] = proxy.url
+        auth = ClientCredentialsAuth(
+            "https://127.0.0.1:1/token", "a-client", "a-client-secret", session=session, retries=2
+        )
+        with pytest.raises(TokenError) as caught:
+            auth.get_token()
+    return caught.value
+
+
+@pytest.mark.parametrize(("status", "attempts"), [(407, 1), (403, 1), (502, 3)])
+def test_f1_a_tunnel_that_a_proxy_refuses_is_asked_for_again_only_if_that_may_pass(
+    clock, status, attempts
+):
+    with Tunnel([f"HTTP/1.1 {status} No\r\n\r\n".encode()]) as proxy:
+        error = through(proxy)
+    assert error.retryable is (attempts > 1)
+    assert len(proxy.asked_for) == attempts
+
+
+def test_f1_the_unknown_certificate_of_a_proxy_is_no_reason_to_try_again(clock):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    with Tunnel(context=context) as proxy:
+        error = through(proxy)
+    assert "CERTIFICATE_VERIFY_FAILED" in str(error)
+    assert not error.retryable
+    assert clock.slept == []
