@@ -161,6 +161,8 @@ class RedisTokenStore:
                     pipe.getrange(name, 0, LARGEST)
                     pipe.pttl(name)
                 value, left, news_value, news_left = pipe.execute()
+            if waited:  # also for this look, which may have taken long
+                waited = max(waited, time.monotonic() - began)
             token = token_of(seal.open(seal.token, value), left)
             if token and (rejected is None or token.access_token != rejected.access_token):
                 return token
@@ -175,7 +177,7 @@ class RedisTokenStore:
                 return None
             if not lock.acquire(blocking=False):
                 time.sleep(min(max(waited / 4, 0.02), 0.2) * random.uniform(0.5, 1))
-                waited = max(waited + 0.01, time.monotonic() - began)  # a clock may be frozen
+                waited += 0.01  # the clock may be frozen
             # Holding the lock, look again: something may have been stored before it was acquired.
 
     def _tell(self, seal: Seal, lock: Any, outcome: Token | TokenError | None) -> None:
