@@ -114,8 +114,9 @@ def read_token(
     if code in (str(status), words):
         code = ""
     kind = response.headers.get("Content-Type", "").lower()
-    # Of a success nothing is quoted, nor of a page that only says to be text.
-    if kind.startswith("text/plain") and status >= 400 and value is None and "<" not in text:
+    # Nothing of a success is quoted, nor of what may be a page or hold a token.
+    quotable = status >= 400 and value is None and not re.search("<|access_token", text)
+    if quotable and kind.startswith("text/plain"):
         words = text
     code, words = redact.line(code, 100), redact.line(words)
     hint = ""

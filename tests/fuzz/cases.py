@@ -10,6 +10,8 @@ import zlib
 from typing import NamedTuple
 from urllib.parse import quote, quote_plus
 
+from clientcreds_requests._dialects import _RESETS, CODES, WORDS
+
 CLIENT_ID = "my-service"
 CLIENT_SECRET = "s3cr3t: a+b/c & <d>=%64"
 ACCESS_TOKEN = "an-access-token-that-nobody-may-see"
@@ -64,7 +66,8 @@ SECRETS = forms_of(CLIENT_SECRET)
 NAMES = (
     *("access_token", "token_type", "expires_in", "scope", "refresh_token", "id_token"),
     *("error", "error_description", "error_uri", "errorCode", "errorSummary", "ErrorCode"),
-    *("code", "status", "message", "detail", "title", "response", "errors"),
+    *("code", "status", "message", "detail", "title", "response", "errors", "expires_on"),
+    *("expires_at", "fault", "errorMessage", "reason", "__type"),
     *("issuer", "token_endpoint", "token_endpoint_auth_methods_supported"),
     *("mtls_endpoint_aliases", "", "__proto__", "\ud800", "\0"),
 )
@@ -324,6 +327,7 @@ CHARSETS = (
         "hex",
         "undefined",
     ),
+    *("iso-8859-1", "ISO_8859-15", "iso-8859-99", "windows-1252", "big5", "gbk", "utf-32be"),
     *("a\0b", "", '"', "x" * 5000, CLIENT_SECRET, "rot13", "utf-7", "mbcs", "\xff", "../x"),
 )
 STATUSES = (
@@ -347,6 +351,10 @@ STATUSES = (
     404,
     405,
     407,
+    408,
+    425,
+    520,
+    524,
     413,
     418,
     422,
@@ -461,7 +469,7 @@ class Source:
                     r.randbytes(300),
                 )
             )
-        text = self._object(target)
+        text = self._error() if chance > 0.9 else self._object(target)
         encoding = "utf-8"
         if chance < 0.12:
             encoding = r.choice(("utf-8-sig", "utf-16", *ENCODINGS))
@@ -491,6 +499,19 @@ class Source:
             r.shuffle(members)
         pad = r.choice(("", "", "", " ", "\n\t", "\0"))
         return pad + "{" + ",".join(f"{self._string(n)}:{pad}{v}" for n, v in members) + "}" + pad
+
+    def _error(self) -> str:
+        """An error in the shape of some vendor, or nearly so."""
+        r = self._random
+        shapes = []
+        for paths in (CODES, WORDS):
+            shape = self._value(1)
+            for step in reversed(r.choice(paths)):
+                shape = f"[{shape}]" if isinstance(step, int) else f"{{{json.dumps(step)}:{shape}}}"
+            shapes.append(shape)
+        if all(shape.startswith("{") for shape in shapes):
+            return f"{shapes[0][:-1]},{shapes[1][1:]}"
+        return r.choice(shapes)
 
     def _url(self) -> str:
         r = self._random
@@ -550,12 +571,19 @@ class Source:
         lines: list[bytes] = []
         if r.random() < 0.7:
             kind = r.choice(
-                ("application/json", "application/json", "text/html", "", "multipart/x; boundary=a")
+                (
+                    *("application/json", "application/json", "text/html", "text/plain", ""),
+                    *("application/problem+json", "multipart/x; boundary=a"),
+                )
             )
             charset = f"; charset={r.choice(CHARSETS)}" if r.random() < 0.2 else ""
             lines.append(b"Content-Type: " + self._bytes(kind + charset))
         if status in (429, 503) or r.random() < 0.1:
             lines.append(b"Retry-After: " + self._mutated_text(r.choice(DATES)))
+        if status == 429 or r.random() < 0.1:
+            name = r.choice((*_RESETS, "RateLimit", "Date"))
+            value = r.choice((*DATES, *NUMBERS, "t=5", '"a";r=0;t=' + "9" * 20))
+            lines.append(f"{name}: ".encode() + self._mutated_text(value))
         if 300 <= status < 400 or r.random() < 0.03:
             lines.append(b"Location: " + self._mutated_text(r.choice(LOCATIONS)))
         if (target == "api" and r.random() < 0.9) or r.random() < 0.03:

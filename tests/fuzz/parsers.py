@@ -60,7 +60,14 @@ def run(case: Case) -> str:
 
 def _token(response: requests.Response, url: str) -> object:
     try:
-        return read_token(response, url, SENT, _REDACT)
+        # Each kind of client in turn, by what is the same whenever the case is run again.
+        kind = len(response.content) % 3
+        return read_token(
+            *(response, url, SENT, _REDACT),
+            bound=kind == 1,
+            asserted=kind == 2,
+            default_lifetime=None if kind else 600.0,
+        )
     except TokenError as error:
         return error
 

@@ -77,8 +77,10 @@ def _judge_token_in(error: TokenError) -> None:
 def _judge_token(token: Token) -> str:
     if not re.fullmatch(r"[!-~]+", token.access_token):
         raise Complaint("a token that is not visible ASCII")
-    if token.authorization != f"Bearer {token.access_token}":
+    if token.authorization != f"{token.token_type} {token.access_token}":
         raise Complaint("another header")
+    if token.token_type not in ("Bearer", "DPoP"):
+        raise Complaint("another type")
     if token.expires_at is not None and not math.isfinite(token.expires_at):
         raise Complaint("an expiry that is no number")
     if math.isnan(token.seconds_left()):
