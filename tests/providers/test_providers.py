@@ -17,9 +17,11 @@ import jwt
 import pytest
 import requests
 import trustme
+from command_line import Result
 
 import clientcreds_requests
 from clientcreds_requests import ClientCredentialsAuth, TokenError
+from clientcreds_requests._cli.main import main
 from clientcreds_requests.dpop import DPoPKey
 from clientcreds_requests.jwt import PrivateKeyJWT
 
@@ -278,3 +280,35 @@ def test_throttling_is_retryable_and_says_when(client: Client, name: str) -> Non
         assert error.retry_after is None
     else:
         assert error.retry_after == pytest.approx(expected["retry_after"], abs=2)
+
+
+def simple() -> list[str]:
+    """The providers whose arguments a command line can have."""
+    return [
+        name
+        for name, file in FILES.items()
+        if not any("$" in str(value) for value in file["arguments"].values())
+        and not file["arguments"].keys() & {"extra_headers", "dpop"}
+    ]
+
+
+@pytest.mark.parametrize("name", simple())
+def test_check_prints_arguments_that_bring_a_token(
+    client: Client, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = client.arguments()
+    arguments.pop("client_auth", None)  # it finds that out
+    options = [f"--{name}={arguments[name]}" for name in ("scope", "audience") if name in arguments]
+    options += [f"--resource={uri}" for uri in arguments.get("resources", ())]
+    options += [f"--param={n}={value}" for n, value in arguments.get("extra_params", {}).items()]
+    monkeypatch.setenv("CLIENTCREDS_CLIENT_SECRET", SECRET)
+    with client.double() as double:
+        where = ["--token-endpoint", f"{double.url}/token", "--client-id", CLIENT_ID]
+        status = main(["check", *where, *options])
+        result = Result(status, *capsys.readouterr())
+        assert status == 0, result
+        issued = len(double.tokens)
+        token = result.auth(monkeypatch, SECRET).get_token()
+        assert double.tokens[issued:] == [token.access_token]
+        # It also tries without the scope, which providers may or may not grant.
+        double.faults = [fault for fault in double.faults if "'scope'" not in fault]
