@@ -149,7 +149,11 @@ def raise_for_both(failed: Mapping[str, TokenError], body: str) -> NoReturn:
     text = f"{error}; {other_body} failed, too"
     if (other.error, other.status_code) != (error.error, error.status_code):
         text += f", with {other.error or f'status {other.status_code}'}"
-    raise_apart(copy_of(error, f"{text} (body={body!r} saves that attempt)"), other)
+    text += f" (body={body!r} saves that attempt)"
+    if error.status_code in (400, 403) and not (error.error or error.error_description):
+        # An empty body, or a page: the client may be wrong as well as the body.
+        text += "; no reason was given: check client_id, client_secret and client_auth"
+    raise_apart(copy_of(error, text), other)
 
 
 def _target(url: str, location: str) -> str:

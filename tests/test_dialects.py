@@ -72,6 +72,7 @@ def test_w2_a_page_in_answer_to_both_bodies_leads_to_an_error_that_names_body(se
     error = failure(server, make_auth, UNREAD["a gateway's HTML"])
     assert (error.status_code, bodies(server)) == (403, [JSON, FORM])
     assert "body=" in str(error)
+    assert SECRET_HINT in str(error)
 
 
 # B3: hints that fit status and code
