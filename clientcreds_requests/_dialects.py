@@ -119,6 +119,7 @@ HINTS: tuple[Hint, ...] = (
         "client_auth: no federated credential has this token's issuer, subject and audience",
         words=r"\bAADSTS70021\d*\b",
     ),
+    Hint("check the key in extra_params", words=r"(?i)\bAPI key could not be found"),  # IBM
     Hint("check scope", "invalid_scope"),
     Hint("check scope", "scope_invalid"),
     Hint("check resources and audience", "invalid_target"),
@@ -177,7 +178,8 @@ def hint_for(
         if hint.words is not None and not re.search(hint.words, f"{code} {words}"):
             continue
         if hint.text == _SECRET and asserted:
-            return "check the assertion: audience, key and kid, typ (headers)" + _clock(clock)
+            what = "the assertion of client_auth: its audience, key and kid, typ (headers=)"
+            return f"check {what}{_clock(clock)}"
         return (
             hint.text.replace(_DPOP, "check the dpop key" + _clock(clock)) if bound else hint.text
         )

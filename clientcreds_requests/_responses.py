@@ -146,10 +146,10 @@ def raise_for_both(failed: Mapping[str, TokenError], body: str) -> NoReturn:
     """
     other_body = "json" if body == "form" else "form"
     error, other = failed[body], failed[other_body]
-    text = f"{error}; {other_body} failed, too"
+    text = f"{error}; the answer to {other_body} was no better"
     if (other.error, other.status_code) != (error.error, error.status_code):
-        text += f", with {other.error or f'status {other.status_code}'}"
-    text += f" (body={body!r} saves that attempt)"
+        text += f" ({other.error or f'status {other.status_code}'})"
+    text += f", and body={body!r} only skips that attempt"
     if error.status_code in (400, 403) and not (error.error or error.error_description):
         # An empty body, or a page: the client may be wrong as well as the body.
         text += "; no reason was given: check client_id, client_secret and client_auth"

@@ -352,8 +352,8 @@ def test_a_refusal_is_one_line_and_status_1(server, run):
     assert (result.status, result.out) == (1, "")
     assert result.err == (
         f"token request to {server.token_endpoint} failed with status 401: invalid_client: unknown "
-        "client or wrong secret (check client_id, client_secret and client_auth); json failed, too "
-        "(body='form' saves that attempt)\n"
+        "client or wrong secret (check client_id, client_secret and client_auth); the answer to "
+        "json was no better, and body='form' only skips that attempt\n"
     )
 
 
