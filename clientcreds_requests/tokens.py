@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _SCOPE_TOKEN = r"[\x21\x23-\x5b\x5d-\x7e]+"  # RFC 6749 Appendix A.4
 _VISIBLE = r"[\x21-\x7e]+"
+_NO_EXTRA: Mapping[str, Any] = MappingProxyType({})
 
 #: Parameters of the token request that have arguments of their own.
 RESERVED_PARAMS = frozenset({"audience", "scope"}).union(
@@ -227,7 +228,7 @@ class Token(_Frozen):
             expires_at=expires_at,
             scope=scope,
             token_type=token_type,
-            extra=MappingProxyType(dict(extra or {})),
+            extra=MappingProxyType(dict(extra)) if extra else _NO_EXTRA,
             authorization=authorization or f"{token_type} {access_token}",
             _expires_monotonic=_expires_monotonic,
         )
