@@ -59,7 +59,7 @@ def token_members(token: Token, kept_ms: int) -> dict[str, Any]:
 def token_of(members: dict[str, Any], left_ms: int) -> Token | None:
     """Return the token that was sealed; the store keeps it for so many milliseconds more."""
     if not 0 < left_ms <= members.pop("kept_ms", 0):
-        return None  # nothing, or somebody else has changed for how long it is kept
+        return None  # nothing, or its expiry was changed by another program
     if members["expires_at"] is None:
         return Token(**members)
     # The clock of the machine that stored it may differ from this one's. Where they agree, the

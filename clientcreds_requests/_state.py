@@ -223,7 +223,7 @@ class Entry:
         self.usable = Usable(held.token, margin, at_least=held.at_least, at_most=until)
 
     def is_needed(self, now: float) -> bool:
-        """True if it must be kept though nobody uses it: for its token, or its failures."""
+        """Return True if it must be kept while not in use: for its token, or its failures."""
         if self.failures and now < max(self.paused_until, self.failed_at + LONGEST_PAUSE):
             return True
         return self.unexpired() is not None
@@ -307,12 +307,12 @@ class Fetch:
         self._gate.acquire()
         self._is_over = False
         self.future: Future[Token] = Future()
-        self.future.set_running_or_notify_cancel()  # so that nobody can cancel it
+        self.future.set_running_or_notify_cancel()  # it cannot be cancelled any more
 
     def begin(self, entry: Entry, *, ahead: bool) -> None:
         """Become the token request under way.
 
-        :param ahead: True if another token is usable meanwhile, so that nobody waits for it.
+        :param ahead: True if another token is usable meanwhile, so that no caller waits for it.
         """
         self.began: float = time.monotonic()
         self.ahead: bool = ahead

@@ -245,7 +245,7 @@ class ClientCredentialsAuth(AuthBase):
         return self.manager.get_token(self._request)
 
     def signout(self) -> None:
-        """Forget the token, the last error, and the result of a request in flight.
+        """Forget the token, the last error, and the result of a token request under way.
 
         This is local: the token is not revoked, and a store keeps it for other processes.
         """

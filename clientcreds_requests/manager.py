@@ -189,7 +189,7 @@ class TokenManager:
                     if until == give_up:
                         reason = f"token request failed: no outcome within {self.deadline:g} s"
                         raise TokenTimeout(reason, retryable=True)
-            except BaseException:  # an interrupt strands nobody
+            except BaseException:  # an interrupt: the others must not wait
                 self._give_up(entry, mine)
                 raise
             if fetch.token is not None:
@@ -225,7 +225,7 @@ class TokenManager:
             if under_way is not None or paused:
                 return held, None
             mine.begin(entry, ahead=True)
-            entry.postpone(now + self.deadline, self.leeway)  # nobody waits for the renewal
+            entry.postpone(now + self.deadline, self.leeway)  # no caller waits for it
             return held, mine
         if under_way is not None:
             if under_way.thread == me:
@@ -337,7 +337,7 @@ class TokenManager:
         return pause, held
 
     def _give_up(self, entry: Entry, fetch: Fetch) -> None:
-        """Let nobody wait any longer for a token request."""
+        """End all waits for a token request."""
         self._withdraw(entry, fetch)
         if fetch.overdue is not None:
             fetch.overdue.hand_out()

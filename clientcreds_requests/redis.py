@@ -169,7 +169,7 @@ class RedisTokenStore:
             news = seal.open(seal.failure, news_value)
             if news:
                 if news["failure"] is None:
-                    return None  # tokens cannot be shared: nobody waits for another
+                    return None  # tokens cannot be shared: no process waits
                 age = news["pause"] + MEMORY - news_left / 1000
                 if 0 <= age < max(news["pause"], waited):
                     raise_again(failure_of(news["failure"]), age)
