@@ -109,7 +109,8 @@ WRONG = [
         extra_headers=[
             {"X Key:": "x"},
             {"": "x"},
-            {"X-Key": "a\r\nb: c"},
+            *({"X-Key": value} for value in ("a\r\nb: c", "a\n", " a", "a ", "a\0b", "€")),
+            {"Transfer-Encoding": "chunked"},
             {"Authorization": "x"},
             {"content-type": "x"},
             {"Cookie": "x"},
