@@ -1,6 +1,6 @@
-"""How servers say what went wrong: where code and words are, what they mean, what to do.
+"""Where servers put error codes and descriptions, and what to do about them.
 
-Another provider's way is another row. RFC 6749 §5.2 comes first.
+To support another provider, add a row. RFC 6749 §5.2 comes first.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ CODES: tuple[Path, ...] = (
     ("status",),
 )
 
-#: Where the words may be; the first text or number found are the words.
-WORDS: tuple[Path, ...] = (
+#: Where the description may be; the first text found is the description.
+DESCRIPTIONS: tuple[Path, ...] = (
     ("error_description",),  # RFC 6749
     ("errorSummary",),  # Okta
     ("errorMessage",),  # IBM
@@ -76,11 +76,13 @@ _REJECTS_CLIENT = frozenset({"invalid_client", "unauthorized_client", "access_de
 # Salesforce asks for the same request again with a 400 unknown_error.
 _ASKS_TO_RETRY = r"(?i)\bretry your request\b|\btry again later\b|\btemporarily[ _]unavailable\b"
 
-# Header fields with the end of a rate limit: Okta, GitHub, CrowdStrike, Discord, and the drafts of
-# "RateLimit header fields for HTTP".
+# Header fields with the end of a rate limit.
 _RESETS = (
-    *("X-RateLimit-Reset-After", "X-RateLimit-RetryAfter"),
-    *("X-Rate-Limit-Reset", "X-RateLimit-Reset", "RateLimit-Reset"),
+    "X-RateLimit-Reset-After",  # Discord
+    "X-RateLimit-RetryAfter",  # CrowdStrike
+    "X-Rate-Limit-Reset",  # Okta
+    "X-RateLimit-Reset",  # GitHub
+    "RateLimit-Reset",  # a draft of the IETF
 )
 
 _SECRET = "check client_id, client_secret and client_auth"
@@ -98,42 +100,42 @@ class Hint(NamedTuple):
     :param text: names the argument to look at.
     :param code: the error code, in lower case; None for any.
     :param status: that of the answer; None for any.
-    :param words: a pattern that is in code or description; None for any.
+    :param pattern: searched in code and description; None for any.
     """
 
     text: str
     code: str | None = None
     status: int | None = None
-    words: str | None = None
+    pattern: str | None = None
 
 
-#: The first that fits is shown. Entra ID's AADSTS codes are part of its words.
+#: The first that fits is shown. Entra ID's AADSTS codes are part of its descriptions.
 HINTS: tuple[Hint, ...] = (
-    Hint("client_secret is wrong: pass its value, not its id", words=r"\bAADSTS7000215\b"),
-    Hint("client_secret has expired: make a new one", words=r"\bAADSTS7000222\b"),
-    Hint("client_id is unknown in this tenant: check both", words=r"\bAADSTS700016\b"),
-    Hint("check the tenant in the URL", words=r"\bAADSTS900(02|23|38)\b"),
-    Hint("scope must be one resource and /.default", words=r"\bAADSTS(1002012|70011)\b"),
-    Hint("scope: the resource is unknown in this tenant", words=r"\bAADSTS500011\b"),
+    Hint("client_secret is wrong: pass its value, not its id", pattern=r"\bAADSTS7000215\b"),
+    Hint("client_secret has expired: make a new one", pattern=r"\bAADSTS7000222\b"),
+    Hint("client_id is unknown in this tenant: check both", pattern=r"\bAADSTS700016\b"),
+    Hint("check the tenant in the URL", pattern=r"\bAADSTS900(02|23|38)\b"),
+    Hint("scope must be one resource and /.default", pattern=r"\bAADSTS(1002012|70011)\b"),
+    Hint("scope: the resource is unknown in this tenant", pattern=r"\bAADSTS500011\b"),
     Hint(
         "client_auth: no federated credential has this token's issuer, subject and audience",
-        words=r"\bAADSTS70021\d*\b",
+        pattern=r"\bAADSTS70021\d*\b",
     ),
-    Hint("check the key in extra_params", words=r"(?i)\bAPI key could not be found"),  # IBM
+    Hint("check the key in extra_params", pattern=r"(?i)\bAPI key could not be found"),  # IBM
     Hint("check scope", "invalid_scope"),
     Hint("check scope", "scope_invalid"),
     Hint("check resources and audience", "invalid_target"),
     Hint(_DPOP, "invalid_dpop_proof"),
     Hint(_DPOP, "use_dpop_nonce"),
     # Bitbucket says so with unauthorized_client, Box with invalid_grant.
-    Hint(_SECRET, words=rf"(?i)\b{_WRONG}\b[^.]*\b{_PROOF}\b|\b{_PROOF}\b[^.]*\b{_WRONG}\b"),
+    Hint(_SECRET, pattern=rf"(?i)\b{_WRONG}\b[^.]*\b{_PROOF}\b|\b{_PROOF}\b[^.]*\b{_WRONG}\b"),
     Hint(f"check the URL; {_DPOP}", "invalid_grant"),
     Hint(_SECRET, "invalid_client"),
     Hint(_SECRET, status=401),
     Hint(_GRANT, "unauthorized_client"),
     Hint(_PERMISSION, "access_denied"),
-    Hint(_SECRET, words=r"(?i)\bclient[ _-]?(id|secret|credentials?|authentication)\b"),
-    Hint(_SECRET, words=r"(?i)\binvalid[ _-]?client\b"),
+    Hint(_SECRET, pattern=r"(?i)\bclient[ _-]?(id|secret|credentials?|authentication)\b"),
+    Hint(_SECRET, pattern=r"(?i)\binvalid[ _-]?client\b"),
     Hint(f"{_URL}, and body", "unsupported_grant_type"),
     Hint(
         "compare body, client_auth, scope and audience with the provider's documentation",
@@ -144,18 +146,18 @@ HINTS: tuple[Hint, ...] = (
 )
 
 
-def first(value: JSON, paths: tuple[Path, ...], *, numbers: bool = False) -> str:
-    """Return the first text to which a path leads; empty if there is none.
+def first_text(value: JSON, paths: tuple[Path, ...], *, numbers: bool = False) -> str:
+    """Return the first text, other than blank, to which a path leads; empty if there is none.
 
     :param numbers: accept integers, too.
     """
     for path in paths:
         found: Any = value
-        for step in path:
-            try:
-                found = None if isinstance(found, str) else found[step]
-            except (TypeError, LookupError):
-                found = None
+        try:
+            for step in path:
+                found = None if isinstance(found, str) else found[step]  # not a character
+        except (TypeError, LookupError):
+            continue
         if numbers and type(found) is int and abs(found) < 10**15:
             found = str(found)
         if isinstance(found, str) and found.strip():
@@ -164,7 +166,7 @@ def first(value: JSON, paths: tuple[Path, ...], *, numbers: bool = False) -> str
 
 
 def hint_for(
-    status: int, code: str, words: str, *, asserted: bool, bound: bool, clock: float
+    status: int, code: str, description: str, *, asserted: bool, bound: bool, clock: float
 ) -> str:
     """Return what to do about an answer; empty if there is nothing to say.
 
@@ -175,14 +177,15 @@ def hint_for(
     for hint in HINTS:
         if hint.code not in (None, code.lower()) or hint.status not in (None, status):
             continue
-        if hint.words is not None and not re.search(hint.words, f"{code} {words}"):
+        if hint.pattern is not None and not re.search(hint.pattern, f"{code} {description}"):
             continue
-        if hint.text == _SECRET and asserted:
-            what = "the assertion of client_auth: its audience, key and kid, typ (headers=)"
-            return f"check {what}{_clock(clock)}"
-        return (
-            hint.text.replace(_DPOP, "check the dpop key" + _clock(clock)) if bound else hint.text
-        )
+        text = hint.text
+        if asserted and text == _SECRET:
+            text = "check the assertion of client_auth: its audience, key and kid, typ (headers=)"
+            text += _clock(clock)
+        if bound:
+            text = text.replace(_DPOP, f"check the dpop key{_clock(clock)}")
+        return text
     return ""
 
 
@@ -193,17 +196,18 @@ def _clock(ahead: float) -> str:
     return f" and clock: the server's is {abs(ahead):.0f} s {direction} this machine's"
 
 
-def asks_to_retry(code: str, words: str) -> bool:
-    """Return True if a server asks in words for the same request again."""
-    return re.search(_ASKS_TO_RETRY, f"{code} {words}") is not None
+def asks_to_retry(code: str, description: str) -> bool:
+    """Return True if a server asks in its own words for the same request again."""
+    return re.search(_ASKS_TO_RETRY, f"{code} {description}") is not None
 
 
-def may_be_unread(error: TokenError) -> bool:
-    """Return True if another body may bring a token: the answer does not ask to come later."""
+def other_body_may_work(error: TokenError) -> bool:
+    """Return True if the endpoint has answered, and may not have read the body."""
     status = error.status_code
     if status is None or isinstance(error, (TokenConnectionError, TokenTimeout)):
         return False
-    return status == 500 or (status < 500 and status not in RETRY_STATUSES)
+    # A 500, too: some frameworks answer a body that they cannot read with it.
+    return status <= 500 and status not in RETRY_STATUSES - {500}
 
 
 def rejects_client(error: TokenError) -> bool:
@@ -213,14 +217,15 @@ def rejects_client(error: TokenError) -> bool:
 
 
 def seconds_until_reset(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds until a rate limit is reset, by the fields of vendors and drafts."""
+    """Return the seconds until a rate limit is reset; None if no field says."""
     for name in _RESETS:
         if re.fullmatch(r"\s*[0-9]{1,13}(\.[0-9]*)?\s*", headers.get(name, "")):
             number = float(headers[name])
-            # Some send seconds; others a moment since the epoch, which is far larger; or that in
-            # milliseconds.
-            moment = number / 1000 if number > 1e11 else number
-            return max(0.0, moment - time.time()) if moment > 1e8 else number
+            if number > 1e11:  # milliseconds since the epoch
+                number /= 1000
+            if number > 1e8:  # seconds since the epoch
+                number -= time.time()
+            return max(0.0, number)
     found = re.search(r"(?:^|[;,\s])(?:t|reset)=([0-9]{1,9})\b", headers.get("RateLimit", ""))
     return float(found[1]) if found else None
 

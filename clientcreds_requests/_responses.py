@@ -15,12 +15,12 @@ import requests
 from ._dialects import (
     BEARER,
     CODES,
+    DESCRIPTIONS,
     JSON,
     RETRY_STATUSES,
-    WORDS,
     asks_to_retry,
     clock_difference,
-    first,
+    first_text,
     hint_for,
 )
 from ._redaction import (
@@ -48,7 +48,10 @@ Challenge: TypeAlias = tuple[str, dict[str, str]]
 _NUMBER = r"\s*\+?[0-9]{1,300}(\.[0-9]*)?\s*"
 
 # Charsets beside UTF-8. Not any that Python has: the time of some, such as punycode, is quadratic.
-_CHARSETS = r"(?i)(iso-?8859-[0-9]+|latin-?1|windows-125[0-9]|utf-?(16|32)([bl]e)?|gbk|big5)"
+_CHARSETS = (
+    r"(?i)(iso-?8859-([1-9]|1[013-6])|latin-?1|windows-125[0-8]"
+    r"|utf-?(16|32)|utf-(16|32)[bl]e|gbk|big5)"
+)
 
 # A refresh token does not belong into this answer (RFC 6749 §4.4.3), and is not kept.
 _NOT_EXTRA = frozenset({"access_token", "expires_in", "refresh_token", "scope", "token_type"})
@@ -110,39 +113,38 @@ def read_token(
         except ValueError as error:
             problem = redact(str(error))
     redact = redact.knowing(members.get("access_token"))
-    code, words = first(value, CODES, numbers=True), first(value, WORDS)
-    if code in (str(status), words):
+    code, description = first_text(value, CODES, numbers=True), first_text(value, DESCRIPTIONS)
+    if code in (str(status), description):  # a repetition
         code = ""
-    kind = response.headers.get("Content-Type", "").lower()
-    # Nothing of a success is quoted, nor of what may be a page or hold a token.
-    quotable = status >= 400 and value is None and not re.search("<|access_token", text)
-    if quotable and kind.startswith("text/plain"):
-        words = text
-    code, words = redact.line(code, 100), redact.line(words)
+    # Plain text with an error status is quoted, unless it may be a page or hold a token.
+    is_plain = response.headers.get("Content-Type", "").lower().startswith("text/plain")
+    if is_plain and status >= 400 and value is None and not re.search("<|access_token", text):
+        description = text
+    code, description = redact.line(code, 100), redact.line(description)
     hint = ""
     if not problem:
         clock = clock_difference(response.headers)
-        hint = hint_for(status, code, words, asserted=asserted, bound=bound, clock=clock)
-    uri: JSON = members.get("error_uri")
-    is_page = isinstance(uri, str) and uri.isprintable() and re.fullmatch("https?://[^ ]*", uri)
-    message = ": ".join(filter(None, (f"with status {status}", code, words, problem)))
+        hint = hint_for(status, code, description, asserted=asserted, bound=bound, clock=clock)
+    uri = first_text(value, (("error_uri",),))
+    is_url = uri.isprintable() and re.fullmatch("https?://[^ ]*", uri)
+    message = ": ".join(filter(None, (f"with status {status}", code, description, problem)))
     raise TokenError(
         f"{failed_at(url)} {message}" + (f" ({hint})" if hint else ""),
         error=code or None,
-        error_description=words or None,
-        error_uri=redact.line(str(uri)) if is_page else None,
+        error_description=description or None,
+        error_uri=redact.line(uri) if is_url else None,
         status_code=status,
-        retryable=status in RETRY_STATUSES or asks_to_retry(code, words),
+        retryable=status in RETRY_STATUSES or asks_to_retry(code, description),
         retry_after=retry_after(response),
         response=bare_response(response, url, redact),
     )
 
 
 def raise_for_both(failed: Mapping[str, TokenError], body: str) -> NoReturn:
-    """Raise the error of one body, after both have failed; the other is its cause.
+    """Raise the error of one attempt, after both have failed; the other is its cause.
 
     :param failed: the errors by body, ``json`` and ``form``.
-    :param body: that of the error to raise.
+    :param body: that of the attempt whose error to raise.
     """
     other_body = "json" if body == "form" else "form"
     error, other = failed[body], failed[other_body]
@@ -151,7 +153,7 @@ def raise_for_both(failed: Mapping[str, TokenError], body: str) -> NoReturn:
         text += f" ({other.error or f'status {other.status_code}'})"
     text += f", and body={body!r} only skips that attempt"
     if error.status_code in (400, 403) and not (error.error or error.error_description):
-        # An empty body, or a page: the client may be wrong as well as the body.
+        # An empty answer, or a page: the client may be wrong, too.
         text += "; no reason was given: check client_id, client_secret and client_auth"
     raise_apart(copy_of(error, text), other)
 
@@ -263,13 +265,14 @@ def _token_type(given: object, bound: bool) -> str:
 
 
 def _lifetime(members: Mapping[str, Any], sent_at: Moment, default: float | None) -> float | None:
-    """Return the lifetime in seconds; None if it is missing or unusable."""
+    """Return the lifetime in seconds, or the default if the answer has no usable one."""
     lifetime = _seconds(members.get("expires_in"))
     for name in ("expires_on", "expires_at"):  # since the epoch: Entra ID v1 and others
-        moment = _seconds(members.get(name)) if lifetime is None else None
-        if moment is not None and moment >= sent_at.wall:
+        moment = _seconds(members.get(name))
+        if lifetime is None and moment is not None and moment >= sent_at.wall:
             lifetime = moment - sent_at.wall
-    lifetime = default if lifetime is None else lifetime
+    if lifetime is None:
+        lifetime = default
     return None if lifetime is None else min(lifetime, MAX_LIFETIME)
 
 
@@ -295,10 +298,7 @@ def text_of(response: requests.Response) -> str:
     except UnicodeDecodeError:
         declared = response.encoding or ""
         charset = declared if re.fullmatch(_CHARSETS, declared) else "utf-8"
-    try:
-        return response.content.decode(charset, "replace")
-    except LookupError:  # as for ISO-8859-99
-        return response.content.decode(errors="replace")
+    return response.content.decode(charset, "replace")
 
 
 def json_value(text: str) -> JSON:

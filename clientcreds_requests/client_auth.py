@@ -242,15 +242,15 @@ class _Claims:
     def now(self, client_id: str) -> dict[str, Any]:
         """Return the claims of a new assertion."""
         now = int(time.time())
-        claims = {
+        return {
             "iss": client_id,
             "sub": client_id,
             "aud": self._audience,
             "jti": _base64url(os.urandom(16)),
             "iat": now,
             "exp": now + math.ceil(self._lifetime),
+            **self._further,
         }
-        return {**claims, **self._further}
 
 
 def _add_assertion(params: dict[str, Any], client_id: str, assertion: object) -> None:

@@ -27,7 +27,7 @@ from ._checks import (
     retry_count,
     seconds,
 )
-from ._dialects import may_be_unread, rejects_client
+from ._dialects import other_body_may_work, rejects_client
 from ._fork import drop_connections, reset_in_child
 from ._logs import log
 from ._redaction import Redactor, bare_request, credentials_in, forget_frames
@@ -184,13 +184,12 @@ class TokenEndpoint(TokenSource):
         return ask(newer)
 
     def ask_as(self, auth: ClientAuth, request: TokenRequest, until: float) -> Token:
-        """Return a new token, authenticated by that method.
+        """Return a new token; the client authenticates by that method.
 
         :raises TokenError: if there is none.
         """
-        bodies = self._bodies
-        if time.monotonic() < self._one_body_until:
-            bodies = (self._one_body,)
+        one_body = time.monotonic() < self._one_body_until
+        bodies = (self._one_body,) if one_body else self._bodies
         failed: dict[str, TokenError] = {}
         for body in bodies:
             # Some frameworks answer JSON with a 500: try the form without a wait.
@@ -198,17 +197,17 @@ class TokenEndpoint(TokenSource):
             try:
                 token = self._post(auth, request, body, until, final)
             except TokenError as error:
-                if len(bodies) == 1 or not may_be_unread(error):
+                if len(bodies) == 1 or not other_body_may_work(error):
                     raise
                 failed[body] = error
-            else:
-                if len(self._bodies) > 1:
-                    self._bodies = (body,)
-                    if body == "form":
-                        self._log("json_not_read")
-                return token
-        says_less = failed["form"].error in _VAGUE and failed["json"].error not in _VAGUE
-        self._one_body = "json" if says_less else "form"
+                continue
+            if len(self._bodies) > 1:
+                self._bodies = (body,)
+                if body == "form":
+                    self._log("json_not_read")
+            return token
+        json_says_more = failed["form"].error in _VAGUE and failed["json"].error not in _VAGUE
+        self._one_body = "json" if json_says_more else "form"
         self._one_body_until = time.monotonic() + ONE_BODY
         return raise_for_both(failed, self._one_body)
 

@@ -10,7 +10,7 @@ import zlib
 from typing import NamedTuple
 from urllib.parse import quote, quote_plus
 
-from clientcreds_requests._dialects import _RESETS, CODES, WORDS
+from clientcreds_requests._dialects import _RESETS, CODES, DESCRIPTIONS
 
 CLIENT_ID = "my-service"
 CLIENT_SECRET = "s3cr3t: a+b/c & <d>=%64"
@@ -504,7 +504,7 @@ class Source:
         """An error in the shape of some vendor, or nearly so."""
         r = self._random
         shapes = []
-        for paths in (CODES, WORDS):
+        for paths in (CODES, DESCRIPTIONS):
             shape = self._value(1)
             for step in reversed(r.choice(paths)):
                 shape = f"[{shape}]" if isinstance(step, int) else f"{{{json.dumps(step)}:{shape}}}"
