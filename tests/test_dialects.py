@@ -85,6 +85,7 @@ HINTS = [
     (403, "access_denied", "check audience and scope"),
     (400, "unauthorized_client", "does not grant this client client_credentials"),
     (401, "invalid_scope", "check scope"),
+    (400, "scope_invalid", "check scope"),
     (400, "invalid_target", "check resources and audience"),
     (404, None, "check the URL of the token endpoint"),
     (405, None, "check the URL of the token endpoint"),
@@ -316,12 +317,14 @@ def test_w6_a_redirect_to_another_origin_is_named_without_its_path(server, make_
 # B11: where vendors put code and words
 
 SHAPES = {
-    "FedEx": {"errors": [{"code": "c", "message": "d"}]},
+    "FedEx": {"errors": [{"code": "c", "message": "d"}, {"code": "x", "message": "y"}]},
+    "errors in detail": {"errors": [{"errorCode": "c", "detail": "d"}, {"errorCode": "x"}]},
+    "a code that is no text": {"error": ["x"], "errorCode": "c", "errorSummary": "d"},
     "Apigee": {"fault": {"faultstring": "d", "detail": {"errorcode": "c"}}},
     "Apigee, other": {"ErrorCode": "c", "Error": "d"},
     "IBM": {"errorCode": "c", "errorMessage": "d"},
     "Okta": {"errorCode": "c", "errorSummary": "d"},
-    "UPS": {"response": {"errors": [{"code": "c", "message": "d"}]}},
+    "UPS": {"response": {"errors": [{"code": "c", "message": "d"}, {"code": "x"}]}},
     "Salesforce": [{"errorCode": "c", "message": "d"}],
     "Google": {"error": {"code": 401, "status": "c", "message": "d"}},
     "ArcGIS": {"error": {"code": 400, "error": "c", "error_description": "d"}},
