@@ -1,0 +1,101 @@
+"""One package after the other: whether it is here, in which version, and how its test went."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from .story import Clock, Server, Story
+
+REQUIRED = os.environ.get("CLIENTCREDS_ECOSYSTEM") == "required"
+EXTRA = "ecosystem"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "package(name, ...): the packages that a test is about")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # Whatever other packages warn of is for them to mend.
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.filterwarnings("default"))
+
+
+def packages_of(item: pytest.Item) -> list[str]:
+    """The names of the packages that a test is about."""
+    return [name for marker in item.iter_markers("package") for name in marker.args]
+
+
+def why_missing(name: str) -> str | None:
+    """Why a package is not installed; None if it is."""
+    try:
+        version(name)
+    except PackageNotFoundError:
+        here = f"{platform.python_implementation()} {platform.python_version()}"
+        if excluded(name):
+            return f"{name} cannot be installed on {here}"
+        if REQUIRED:
+            pytest.fail(f"{name} is not installed on {here}: see the extra {EXTRA}", pytrace=False)
+        return f"{name} is not installed on {here}"
+    return None
+
+
+def excluded(name: str) -> bool:
+    """True if the extra leaves the package out on this interpreter."""
+    listed = [Requirement(line) for line in requires("clientcreds-requests") or ()]
+    named = [each for each in listed if canonicalize_name(each.name) == canonicalize_name(name)]
+    markers = [each.marker for each in named if each.marker and f'"{EXTRA}"' in str(each.marker)]
+    return bool(markers) and not any(marker.evaluate({"extra": EXTRA}) for marker in markers)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for name in packages_of(item):
+        if reason := why_missing(name):
+            item.user_properties.append(("package", [name, "-"]))
+            pytest.skip(reason)
+        item.user_properties.append(("package", [name, version(name)]))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print package, version and result of all its tests."""
+    results: dict[tuple[str, str], set[str]] = {}
+    for outcome in ("failed", "error", "passed", "skipped"):
+        for report in terminalreporter.stats.get(outcome, ()):
+            for key, value in getattr(report, "user_properties", ()):
+                if key == "package":
+                    results.setdefault(tuple(value), set()).add(outcome)
+    if not results:
+        return
+    installed = sorted(key for key in results if key[1] != "-")
+    terminalreporter.section(f"{len(installed)} packages around clientcreds-requests")
+    for key in sorted(results, key=lambda key: key[0].lower()):
+        name, number = key
+        terminalreporter.write_line(f"{name:42} {number:14} {', '.join(sorted(results[key]))}")
+
+
+@pytest.fixture
+def story(
+    clock: Clock,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> Iterator[Story]:
+    """The story to be told; then files, logs and output are searched for secrets."""
+    monkeypatch.chdir(tmp_path)  # what a package writes, it writes here
+    with Server() as server, caplog.at_level(logging.DEBUG):
+        story = Story(server, clock)
+        yield story
+    assert story.told, "the test has told no story"
+    story.search_files(tmp_path)
+    story.search("the logs", caplog.text)
+    story.search("what was printed", "\n".join(capfd.readouterr()))
