@@ -1,6 +1,7 @@
-"""A test kit: an authorization server and a protected API on loopback, standard library only."""
+"""A test kit: an authorization server and a protected API on loopback; filters for recorders."""
 
 from .messages import HANG, RESET, Answer, Fault, RecordedRequest
+from .recorders import betamax_filter, vcr_filters
 from .server import IssuedToken, LocalAuthorizationServer
 
 __all__ = [
@@ -11,4 +12,6 @@ __all__ = [
     "IssuedToken",
     "LocalAuthorizationServer",
     "RecordedRequest",
+    "betamax_filter",
+    "vcr_filters",
 ]
