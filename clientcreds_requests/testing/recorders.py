@@ -21,7 +21,7 @@ from urllib3 import HTTPResponse
 from urllib3.exceptions import DecodeError
 
 from .._redaction import Redactor, credentials_in
-from .._responses import json_object
+from .._responses import json_value
 
 Headers: TypeAlias = Mapping[str, list[str]]
 
@@ -122,8 +122,10 @@ def _redact_response(headers: Headers, body: bytes, secrets: list[str]) -> tuple
 
 def _read(body: bytes, name: str) -> tuple[dict[str, Any], Callable[[dict[str, Any]], str]]:
     """Return the members of a JSON object or form, and what writes them; none without ``name``."""
-    members = json_object(body) if name.encode() in body else {}
-    if members is not None:
+    text = body.decode(errors="replace").removeprefix("\ufeff")
+    value = json_value(text) if name in text else {}
+    if isinstance(value, dict):
+        members: dict[str, Any] = value
         return (members if name in members else {}), json.dumps
     form = parse_qs(body.decode("latin-1"), keep_blank_values=True)
     members = {key: values if len(values) > 1 else values[0] for key, values in form.items()}
