@@ -8,7 +8,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 from urllib.parse import quote, quote_plus, unquote
 
@@ -24,8 +24,13 @@ class Redactor:
     """
 
     def __init__(self, *secrets: str) -> None:
-        self._given = secrets
-        forms = {form for secret in secrets if len(secret) > 4 for form in _forms(secret)}
+        self._given: set[str] = set()
+        self.add(secrets)
+
+    def add(self, secrets: Iterable[str]) -> None:
+        """Remove these, too."""
+        self._given.update(secrets)
+        forms = {form for secret in self._given if len(secret) > 4 for form in _forms(secret)}
         self._secrets = sorted(forms, key=len, reverse=True)
 
     def __call__(self, text: str) -> str:

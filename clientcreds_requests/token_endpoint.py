@@ -273,11 +273,14 @@ class TokenEndpoint(TokenSource):
         until: float,
         final: frozenset[int],
     ) -> Token:
-        secrets = {
-            value
-            for name, value in request.extra_params
-            if len(value) >= 8 and name not in ("grant_type", "resource")
-        }
+        # Not in a variable of their own: tracers may record those while the request is under way.
+        redact = Redactor(
+            *(
+                value
+                for name, value in request.extra_params
+                if len(value) >= 8 and name not in ("grant_type", "resource")
+            )
+        )
         asserted = False
 
         def complete() -> tuple[bytes | str, Mapping[str, str]]:
@@ -295,15 +298,15 @@ class TokenEndpoint(TokenSource):
             except Exception as error:
                 raise_not_sent("client_auth or extra_headers", self.url, error)
             asserted = "client_assertion" in params
-            secrets.update(str(params[name]) for name in params.keys() - asked)
-            secrets.update(credentials_in(headers.get("Authorization", "")))
-            secrets.update(headers[name] for name in self._extra_headers)
+            redact.add(str(params[name]) for name in params.keys() - asked)
+            redact.add(credentials_in(headers.get("Authorization", "")))
+            redact.add(headers[name] for name in self._extra_headers)
             if self._dpop is not None:
                 try:
                     self._dpop.sign("POST", self.url, headers)
                 except Exception as error:
                     raise_not_sent("the dpop key", self.url, error)
-                secrets.add(headers["DPoP"])
+                redact.add([headers["DPoP"]])
             # Bytes for JSON and str for a form, as in requests: stubs of tests match them.
             return data.encode() if body == "json" else data, headers
 
@@ -316,10 +319,9 @@ class TokenEndpoint(TokenSource):
             raise
         except Exception as error:
             forget_frames(error)  # which it would keep alive, in a cycle
-            bare, redact = bare_request(self.url), Redactor(*secrets)
-            raise_unanswered(failed_at(self.url), bare, error, redact)
+            raise_unanswered(failed_at(self.url), bare_request(self.url), error, redact)
         return read_token(
-            *(response, self.url, post.sent_at, Redactor(*secrets)),
+            *(response, self.url, post.sent_at, redact),
             bound=self._dpop is not None,
             asserted=asserted,
             default_lifetime=self._default_lifetime,

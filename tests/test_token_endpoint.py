@@ -684,3 +684,29 @@ def test_f1_many_endpoints_share_a_session_without_sharing_anything_else(server,
         endpoints = [endpoint_of(which, session=session) for which in (server, other)]
         tokens = {endpoint(PLAIN).access_token for endpoint in endpoints}
     assert len(tokens) == 2
+
+
+@pytest.mark.parametrize("method", ["client_secret_post", "client_secret_basic"])
+def test_s1_no_variable_holds_a_secret_while_a_token_request_is_under_way(
+    server, make_auth, method
+):
+    """As tracers may record them, of all frames on the stack when a request has been sent."""
+    recorded = []
+
+    class Recorder(HTTPAdapter):
+        def send(self, *args, **settings):
+            response = super().send(*args, **settings)
+            frame = sys._getframe(1)
+            while frame is not None and frame.f_code.co_filename != __file__:
+                recorded.append(repr(dict(frame.f_locals)))
+                frame = frame.f_back
+            return response
+
+    value = "a-secret-parameter"
+    with requests.Session() as session:
+        session.mount("http://", Recorder())
+        auth = make_auth(session=session, client_auth=method, extra_params={"key": value})
+        auth.authorize()
+    assert len(recorded) > 5
+    secrets = {server.client_secret, value, server.tokens[0].access_token}
+    assert not [text for text in recorded if any(secret in text for secret in secrets)]
