@@ -155,7 +155,7 @@ def _note_records() -> None:
 
     def noting(name: str, *args: Any, **options: Any) -> logging.LogRecord:
         record = make(name, *args, **options)
-        if name.startswith(_LOGGERS):
+        if name is not None and name.startswith(_LOGGERS):  # None: logging.makeLogRecord()
             notes.note("records", record)
         return record
 
