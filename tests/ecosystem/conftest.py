@@ -6,7 +6,9 @@ import gc
 import logging
 import os
 import platform
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
@@ -101,3 +103,34 @@ def story(
     story.search_files(tmp_path)
     story.search("the logs", caplog.text)
     story.search("what was printed", "\n".join(capfd.readouterr()))
+
+
+@pytest.fixture
+def alone() -> Callable[..., None]:
+    """Run a file of the folder alone/ in a process of its own.
+
+    What it does to that process cannot be undone: classes are patched, threads become greenlets.
+    """
+
+    def run(program: str, before: str = "") -> None:
+        code = f"{before}\nimport sys, pytest\nsys.exit(pytest.main(sys.argv[1:]))"
+        path = Path(__file__).parent / "alone" / program
+        command = [
+            sys.executable,
+            "-c",
+            code,
+            str(path),
+            "-q",
+            "--show-capture=no",
+            "--rootdir",
+            str(path.parents[3]),
+        ]
+        environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+        for name in [name for name in environment if name.startswith("PYTEST_XDIST")]:
+            del environment[name]
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    return run
