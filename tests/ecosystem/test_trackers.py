@@ -41,7 +41,7 @@ def test_opentelemetry_around_requests(story, tracing):
         with story.session() as session:
             story.tell(session.get)
         with provider.get_tracer("test").start_as_current_span("outer") as outer:
-            # After a 401, a frame of its own holds the headers of that call, with the refused token.
+            # After a 401, a frame of its own holds the headers of that call.
             failures(
                 story,
                 lambda: outer.record_exception(sys.exc_info()[1]),
