@@ -194,11 +194,21 @@ def test_a_token_elsewhere_in_a_body_is_not_recorded(record, body):
     assert answered(record, (body % TOKEN).encode()).answer.decode() == body % "recorded"
 
 
-def test_a_token_beside_latin_1_is_not_recorded(record_bytes):
+def test_a_token_beside_latin_1_is_recorded_by_its_name_too(record_bytes):
     body = f'{{"access_token": "{TOKEN}", "name": "J\u00fcrgen"}}'.encode("latin-1")
-    shown = answered(record_bytes, body).answer
-    assert b"recorded" in shown
-    assert TOKEN.encode() not in shown
+    shown = json.loads(answered(record_bytes, body).answer)
+    assert shown == {"access_token": NAME, "name": "J\u00fcrgen", "expires_in": 3600}
+
+
+def test_a_text_in_latin_1_stays_one(record_bytes):
+    answer = f"J\u00fcrgen has {TOKEN}".encode("latin-1")
+    shown = record_bytes({"Authorization": [f"Bearer {TOKEN}"]}, b"", {}, answer).answer
+    assert shown == b"J\xfcrgen has [redacted]"
+
+
+def test_a_token_after_a_byte_order_mark_is_recorded_by_its_name_too(record_bytes):
+    shown = answered(record_bytes, b"\xef\xbb\xbf" + json.dumps(GRANTED).encode()).answer
+    assert json.loads(shown)["access_token"] == NAME
 
 
 def test_a_body_that_is_not_encoded_as_declared_is_filtered_as_it_is(record_bytes):

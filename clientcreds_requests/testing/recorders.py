@@ -35,7 +35,7 @@ _HEADERS = re.compile("accept(-encoding)?|connection|content-(length|type)|host|
 _SHORTEST = 8
 
 # Tokens in what is neither a JSON object nor a form, or deeper in it.
-_TOKENS = re.compile(rb"""((?:access|refresh|id)_token["'\\\s]*[:=]["'\\\s]*)[\w.~+/=-]+""")
+_TOKENS = re.compile(r"""((?:access|refresh|id)_token["'\\\s]*[:=]["'\\\s]*)[\w.~+/=-]+""")
 
 #: The shortest lifetime of a played token, in seconds.
 _LIFETIME = 3600
@@ -74,7 +74,7 @@ def betamax_filter(cassette: Any) -> None:
 def _redact_request(headers: Headers, body: bytes) -> tuple[Headers, bytes, list[str]]:
     """Return the header fields and the body without secrets, and the secrets."""
     secrets: list[str] = []
-    params, write = _read(body, "grant_type")
+    params, write = _read(_text(body)[0], "grant_type")
     for name, value in params.items():
         if not _PARAMS.fullmatch(name):
             secrets.append(str(value))
@@ -94,7 +94,7 @@ def _redact_request(headers: Headers, body: bytes) -> tuple[Headers, bytes, list
 
 def _redact_response(headers: Headers, body: bytes, secrets: list[str]) -> tuple[Headers, bytes]:
     """Return the header fields and the body without tokens and the secrets of the request."""
-    content = shown = _decoded(headers, body)
+    content, charset = _text(_decoded(headers, body))
     members, write = _read(content, "access_token")
     if members:
         tokens = {name: str(members[name]) for name in members if name.endswith("_token")}
@@ -105,31 +105,35 @@ def _redact_response(headers: Headers, body: bytes, secrets: list[str]) -> tuple
         members["expires_in"] = lifetime if is_long else _LIFETIME
         for name in ("expires_on", "expires_at"):  # in the past when it is played
             members.pop(name, None)
-        shown = write(members).encode()
+        shown = write(members)
         headers = {name: v for name, v in headers.items() if name.lower() != "set-cookie"}
     else:
-        shown = _TOKENS.sub(rb"\1recorded", content)
+        shown = _TOKENS.sub(r"\1recorded", content)
     # vcrpy also filters what it has read from a cassette, which has placeholders.
     known = (secret for secret in secrets if not _PLACEHOLDER.fullmatch(secret))
     redact = Redactor(*(secret for secret in known if len(secret) >= _SHORTEST))
     headers = {name: [redact(value) for value in values] for name, values in headers.items()}
-    try:
-        shown = redact(shown.decode()).encode()
-    except UnicodeDecodeError:
-        shown = redact(shown.decode("latin-1")).encode("latin-1")
-    return (headers, body) if shown == content else _with_body(headers, shown)
+    shown = redact(shown)
+    return (headers, body) if shown == content else _with_body(headers, shown.encode(charset))
 
 
-def _read(body: bytes, name: str) -> tuple[dict[str, Any], Callable[[dict[str, Any]], str]]:
+def _read(text: str, name: str) -> tuple[dict[str, Any], Callable[[dict[str, Any]], str]]:
     """Return the members of a JSON object or form, and what writes them; none without ``name``."""
-    text = body.decode(errors="replace").removeprefix("\ufeff")
-    value = json_value(text) if name in text else {}
+    value = json_value(text.removeprefix("\ufeff")) if name in text else {}
     if isinstance(value, dict):
         members: dict[str, Any] = value
         return (members if name in members else {}), json.dumps
-    form = parse_qs(body.decode("latin-1"), keep_blank_values=True)
+    form = parse_qs(text, keep_blank_values=True)
     members = {key: values if len(values) > 1 else values[0] for key, values in form.items()}
     return (members if name in members else {}), functools.partial(urlencode, doseq=True)
+
+
+def _text(body: bytes) -> tuple[str, str]:
+    """Return a body as text, and the charset that makes the same bytes of it."""
+    try:
+        return body.decode(), "utf-8"
+    except UnicodeDecodeError:
+        return body.decode("latin-1"), "latin-1"
 
 
 def _placeholder(token: str) -> str:

@@ -186,7 +186,7 @@ def test_an_endpoint_that_repeats_the_secret_tells_a_cassette_nothing(
 
     def error_of(secret):
         with (
-            make(secret) as session,
+            make(secret, body="json", retries=0) as session,
             recorder.cassette(session),
             pytest.raises(TokenError) as caught,
         ):
