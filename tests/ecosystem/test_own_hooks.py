@@ -95,10 +95,12 @@ def test_a_hook_sees_a_401_that_another_token_would_not_help(story, session):
 def test_a_hook_put_first_on_a_prepared_request_sees_the_401_before_the_replay(story, session):
     seen = []
 
+    def first(response, **_settings):
+        seen.append((response.status_code, response.text))
+
     def call(url):
         prepared = session.prepare_request(requests.Request("GET", url))
-        first = [lambda response, **_settings: seen.append((response.status_code, response.text))]
-        prepared.hooks["response"] = [*first, *prepared.hooks["response"]]
+        prepared.hooks["response"].insert(0, first)
         return session.send(prepared)
 
     story.tell(call)
