@@ -20,6 +20,7 @@ from .story import Clock, Server, Story
 
 REQUIRED = os.environ.get("CLIENTCREDS_ECOSYSTEM") == "required"
 EXTRA = "ecosystem"
+NOT_INSTALLED = "not installed"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -60,29 +61,30 @@ def excluded(name: str) -> bool:
     return bool(markers) and not any(marker.evaluate({"extra": EXTRA}) for marker in markers)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for name in packages_of(item):
         if reason := why_missing(name):
-            item.user_properties.append(("package", [name, "-"]))
+            item.user_properties.append(("package", [name, NOT_INSTALLED]))
             pytest.skip(reason)
         item.user_properties.append(("package", [name, version(name)]))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print package, version and result of all its tests."""
+    """Print package, version and result of all its tests, where this folder was asked for."""
+    if not (REQUIRED or any("ecosystem" in arg for arg in terminalreporter.config.args)):
+        return
     results: dict[tuple[str, str], set[str]] = {}
     for outcome in ("failed", "error", "passed", "skipped"):
         for report in terminalreporter.stats.get(outcome, ()):
             for key, value in getattr(report, "user_properties", ()):
                 if key == "package":
                     results.setdefault(tuple(value), set()).add(outcome)
-    if not results:
-        return
-    installed = sorted(key for key in results if key[1] != "-")
+    rows = sorted(results.items(), key=lambda row: row[0][0].lower())
+    installed = [row for row in rows if row[0][1] != NOT_INSTALLED]
     terminalreporter.section(f"{len(installed)} packages around clientcreds-requests")
-    for key in sorted(results, key=lambda key: key[0].lower()):
-        name, number = key
-        terminalreporter.write_line(f"{name:42} {number:14} {', '.join(sorted(results[key]))}")
+    for (name, number), outcomes in rows:
+        terminalreporter.write_line(f"{name:42} {number:16} {', '.join(sorted(outcomes))}")
 
 
 @pytest.fixture
