@@ -6,6 +6,7 @@ import gzip
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -211,50 +212,34 @@ def test_vcrpy_logs_answers_before_it_filters_them(story, make, caplog):
     caplog.clear()
 
 
-TESTS = """
-import os
-
-import pytest
-import requests
-
-from clientcreds_requests import ClientCredentialsAuth
-from clientcreds_requests.testing import vcr_filters
+GUIDE = Path(__file__).parents[2] / ".github" / "docs" / "COMBINING.md"
 
 
-@pytest.fixture(scope="module")
-def vcr_config():
-    return {"match_on": ["method", "uri", "headers", "body"], **vcr_filters()}
-
-
-@pytest.mark.vcr
-def test_a_call_and_a_refused_call():
-    auth = ClientCredentialsAuth(os.environ["ENDPOINT"], "my-service", os.environ["SECRET"])
-    assert requests.get(os.environ["API"], auth=auth).status_code == 200
-    response = requests.get(os.environ["API"], auth=auth)
-    assert [answer.status_code for answer in (*response.history, response)] == [401, 200]
-"""
-
-
-@pytest.mark.package("vcrpy", "pytest-recording")
-def test_the_fixture_of_pytest_recording(story, tmp_path):
+@pytest.mark.package("vcrpy", "pytest-recording", "betamax")
+def test_the_tests_of_the_guide_can_be_recorded_and_played(story, tmp_path):
     server = story.server
-    (tmp_path / "test_recorded.py").write_text(TESTS)
+    section = GUIDE.read_text(encoding="utf-8").partition("\n## Recorders\n")[2]
+    blocks = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    assert len(blocks) == 3
+    Path("tests/cassettes").mkdir(parents=True)
+    for number, block in enumerate(blocks):
+        text = block.replace("https://auth.example.com/token", server.token_endpoint)
+        text = text.replace("https://api.example.com/v1", server.api_url)
+        Path(f"test_{number}.py").write_text(text)
 
-    def run(secret, *options):
-        settings = {"ENDPOINT": server.token_endpoint, "API": server.api_url, "SECRET": secret}
-        pytest_run = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options]
-        done = subprocess.run(
-            pytest_run, env={**os.environ, **settings}, capture_output=True, text=True, check=False
-        )
-        assert "1 passed" in done.stdout, done.stdout
+    def run(environment, *options):
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options]
+        settings = {**os.environ, **environment}
+        done = subprocess.run(command, env=settings, capture_output=True, text=True, check=False)
+        assert "3 passed" in done.stdout, done.stdout
         story.search("what pytest printed", done.stdout + done.stderr)
 
     server.api_answer_next(None, REFUSED)
-    run(server.client_secret, "--record-mode=once")
-    assert [call.status for call in server.api_requests] == [200, 401, 200]
-    cassettes = list(Path("cassettes").rglob("*.yaml"))
-    assert len(cassettes) == 1
+    run({"CLIENT_SECRET": server.client_secret}, "--record-mode=once")
+    assert [call.status for call in server.api_requests] == [200, 401, 200, 200]
+    cassettes = [path.name for path in tmp_path.rglob("*") if path.suffix in (".json", ".yaml")]
+    assert sorted(cassettes) == ["data.json", "data.yaml", "test_data.yaml"]
     story.search_files(tmp_path)
     server.stop()
-    run(WITHOUT_SECRET, "--block-network")
-    story.told = True  # in the other process
+    run({}, "--block-network")
+    story.told = True  # in the other processes
