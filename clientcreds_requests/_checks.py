@@ -11,7 +11,7 @@ import re
 import ssl
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import requests
 from requests.structures import CaseInsensitiveDict
@@ -39,6 +39,16 @@ CONTENT_CAN_BE_SET = vars(requests.Response()).get("_content") is False
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 # Without white space around it, and in Latin-1, as http.client sends it.
 _FIELD_VALUE = r"([!-~\x80-\xff]([\t -~\x80-\xff]*[!-~\x80-\xff])?)?"
+
+if TYPE_CHECKING:
+    from requests import Session as Session
+else:
+    #: The class of requests itself: requests_cache.install_cache() replaces it by one that derives
+    #: from it, and would store tokens.
+    Session = next(
+        (kind for kind in requests.Session.__mro__ if kind.__module__ == "requests.sessions"),
+        requests.Session,
+    )
 
 ExtraHeaders: TypeAlias = Mapping[str, str | Callable[[], str]]
 

@@ -18,7 +18,7 @@ from requests.adapters import BaseAdapter
 from urllib3 import Retry
 from urllib3.response import BaseHTTPResponse
 
-from ._checks import Cert
+from ._checks import Cert, Session
 from ._dialects import RETRY_STATUSES, seconds_until_reset
 from ._logs import log
 from ._transport import Watchdog, read_body
@@ -200,7 +200,7 @@ def _send_below(
         _under_way.reset(before)
 
 
-class _Transport(requests.Session):
+class _Transport(Session):
     """A session that ignores redirects, also malformed ones."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002

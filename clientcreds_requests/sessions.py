@@ -11,7 +11,7 @@ import requests
 from requests.adapters import BaseAdapter
 from requests.utils import resolve_proxies
 
-from ._checks import Cert, ExtraHeaders
+from ._checks import Cert, ExtraHeaders, Session
 from ._env import by_environment, by_issuer
 from ._replay import replays_on
 from ._urls import origin, prepare_url, without_query
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .dpop import ProofKey
 
 
-class ClientCredentialsSession(requests.Session):
+class ClientCredentialsSession(Session):
     """A session whose requests carry a token obtained with client credentials.
 
     Token requests use this session's TLS, proxy and adapter settings, and nothing else of it.
@@ -48,7 +48,7 @@ class ClientCredentialsSession(requests.Session):
 
     auth: ClientCredentialsAuth
 
-    __attrs__: list[str] = [*requests.Session.__attrs__, "base_url"]  # noqa: RUF012 - as in requests
+    __attrs__: list[str] = [*Session.__attrs__, "base_url"]  # noqa: RUF012 - as in requests
 
     # Every parameter by name: mixins pass on only those, and would silently drop the others.
     def __init__(

@@ -20,6 +20,7 @@ from urllib3 import Retry
 from ._checks import (
     Cert,
     ExtraHeaders,
+    Session,
     attempt_timeout,
     header_field,
     header_fields,
@@ -98,7 +99,7 @@ class TokenEndpoint(TokenSource):
             raise TypeError("client_auth must be a method such as ClientSecretBasic(secret)")
         if body not in ("auto", "json", "form"):
             raise ValueError("body must be 'auto', 'json' or 'form'")
-        if session is not None and not isinstance(session, requests.Session):
+        if session is not None and not isinstance(session, Session):
             raise TypeError("session must be a requests.Session")
         self.client_auth: ClientAuth = client_auth
         self.retries: int | Retry = retry_count(retries)

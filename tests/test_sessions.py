@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 from urllib.parse import urlsplit
 
 import pytest
@@ -631,3 +633,47 @@ def test_w5_an_adapter_whose_class_allows_no_subclass_is_used_as_it_is(server, s
 
     session.mount("http://", Closed())
     assert session.get(server.api_url).ok
+
+
+REPLACING = """
+import sys
+import requests
+
+
+def replace():
+    class Replacement(requests.Session):  # as a cache does that is installed for all of requests
+        def send(self, request, **settings):
+            sent.append(request.url)
+            return super().send(request, **settings)
+
+    requests.Session = requests.sessions.Session = Replacement
+
+
+sent = []
+if sys.argv[1] == "before":
+    replace()
+from clientcreds_requests import ClientCredentialsAuth, ClientCredentialsSession
+from clientcreds_requests.testing import LocalAuthorizationServer
+if sys.argv[1] == "after":
+    plain = requests.Session()
+    replace()
+else:
+    plain = requests.Session()
+
+with LocalAuthorizationServer() as server:
+    client = (server.token_endpoint, server.client_id, server.client_secret)
+    with ClientCredentialsSession(*client) as session:
+        assert session.get(server.api_url).ok
+    assert requests.get(server.api_url, auth=ClientCredentialsAuth(*client, session=plain)).ok
+    assert requests.Session().get(server.api_url, auth=ClientCredentialsAuth(*client)).ok
+    assert len(server.token_requests) == 3
+    assert sent == [server.api_url] * 2
+"""
+
+
+@pytest.mark.parametrize("replaced", ["before", "after"])
+def test_w5_a_class_in_the_place_of_that_of_requests_sees_no_token_request(replaced):
+    """It may store what it sends, and what it gets."""
+    command = [sys.executable, "-c", REPLACING, replaced]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
