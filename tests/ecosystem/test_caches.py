@@ -98,7 +98,16 @@ def test_a_cache_installed_for_all_of_requests(story, tmp_path):
     with enabled("cache", filter_fn=without_refused_tokens):
         story.tell(lambda url: requests.get(url, auth=auth))
         is_kept(story, lambda url: requests.get(url, auth=auth), tmp_path)
+        with story.session() as session:  # whose class is not replaced
+            assert not hasattr(session, "cache")
+            assert session.get(story.url).ok
     assert not hasattr(requests.Session(), "cache")
+
+
+@requests_cache
+def test_a_cache_installed_before_everything_else(alone):
+    install = "install_cache('cache', 'memory', allowable_methods=('GET', 'POST'))"
+    alone("with_installed_cache.py", f"from requests_cache import install_cache; {install}")
 
 
 @cachecontrol
