@@ -90,7 +90,7 @@ _DPOP = "if this client has to use DPoP, pass dpop"
 _URL = "check the URL of the token endpoint"
 _WRONG = "(invalid|bad|wrong|incorrect|unable to verify)"
 _PROOF = "(credentials|secret)"
-_GRANT = "the server does not grant this client client_credentials"
+_GRANT = "the server does not let this client use this grant_type"
 _PERMISSION = "the client lacks permission: check audience and scope"
 
 
@@ -129,18 +129,18 @@ HINTS: tuple[Hint, ...] = (
     Hint(_DPOP, "use_dpop_nonce"),
     # Bitbucket says so with unauthorized_client, Box with invalid_grant.
     Hint(_SECRET, pattern=rf"(?i)\b{_WRONG}\b[^.]*\b{_PROOF}\b|\b{_PROOF}\b[^.]*\b{_WRONG}\b"),
-    Hint(f"check the URL; {_DPOP}", "invalid_grant"),
+    Hint(f"check the URL and extra_params; {_DPOP}", "invalid_grant"),
     Hint(_SECRET, "invalid_client"),
-    Hint(_SECRET, status=401),
-    Hint(_GRANT, "unauthorized_client"),
-    Hint(_PERMISSION, "access_denied"),
-    Hint(_SECRET, pattern=r"(?i)\bclient[ _-]?(id|secret|credentials?|authentication)\b"),
-    Hint(_SECRET, pattern=r"(?i)\binvalid[ _-]?client\b"),
     Hint(f"{_URL}, and body", "unsupported_grant_type"),
+    Hint(_SECRET, pattern=r"(?i)\b(client[ _-]?(id|secret|authentication)|client credentials?)\b"),
+    Hint(_SECRET, pattern=r"(?i)\binvalid[ _-]?client\b"),
     Hint(
         "compare body, client_auth, scope and audience with the provider's documentation",
         "invalid_request",
     ),
+    Hint(_SECRET, status=401),
+    Hint(_GRANT, "unauthorized_client"),
+    Hint(_PERMISSION, "access_denied"),
     Hint(_URL, status=404),
     Hint(_URL, status=405),
 )
@@ -174,6 +174,8 @@ def hint_for(
     :param bound: True if the request had a DPoP proof.
     :param clock: seconds by which the server's clock is ahead of this machine's.
     """
+    if status in RETRY_STATUSES or asks_to_retry(code, description):
+        return ""
     for hint in HINTS:
         if hint.code not in (None, code.lower()) or hint.status not in (None, status):
             continue
@@ -213,7 +215,8 @@ def other_body_may_work(error: TokenError) -> bool:
 def rejects_client(error: TokenError) -> bool:
     """Return True if an endpoint has rejected the client, with either body."""
     attempts = [link for link in (error, error.__cause__) if isinstance(link, TokenError)]
-    return any(one.status_code == 401 or one.error in _REJECTS_CLIENT for one in attempts)
+    codes = {(one.error or "").lower() for one in attempts}
+    return any(one.status_code == 401 for one in attempts) or not codes.isdisjoint(_REJECTS_CLIENT)
 
 
 def seconds_until_reset(headers: Mapping[str, str]) -> float | None:

@@ -16,6 +16,9 @@ import requests
 
 from ._urls import without_query
 
+#: The maximum number of characters of a server's text that are searched for secrets and shown.
+MAX_TEXT = 64 * 1024
+
 
 class Redactor:
     """Removes secrets from a server's text, in case it repeats what was sent.
@@ -37,12 +40,17 @@ class Redactor:
         """Return the text without the secrets; nothing of it if one is in it, encoded otherwise."""
         for secret in self._secrets:
             text = text.replace(secret, "[redacted]")
-        disguised = self._secrets and any(s in v for v in _unescaped(text) for s in self._secrets)
-        return "[redacted]" if disguised else text
+        if self._secrets:
+            views = [*_unescaped(text)]
+            views += [inner for view in views for inner in _unescaped(view)]
+            if any(secret in view for view in views for secret in self._secrets):
+                return "[redacted]"
+        return text
 
     def line(self, text: str, limit: int = 300) -> str:
         """Return the text as one bounded line of printable characters (RFC 6749 §10.14)."""
-        text = "".join(c if c.isprintable() else " " for c in self(text)[: 4 * limit])
+        shown = self(text[:MAX_TEXT])[: 4 * limit]
+        text = "".join(c if c.isprintable() else " " for c in shown)
         text = self(" ".join(text.split()))  # which may have completed a secret with spaces
         return text if len(text) <= limit else f"{text[:limit]}..."
 
@@ -63,7 +71,9 @@ def _forms(secret: str) -> tuple[str, ...]:
 
 
 def _unescaped(text: str) -> Iterator[str]:
-    """Yield a text decoded as JSON, as HTML and as a URL."""
+    """Yield a text decoded as JSON, HTML and URL, and without what cannot be seen."""
+    if not text.isprintable():
+        yield "".join(c for c in text if c.isprintable() or c.isspace())
     if "\\" in text:
         characters = re.sub(_JSON, lambda found: found[2] or chr(int(found[1], 16)), text)
         # Joins surrogate pairs.
@@ -120,7 +130,8 @@ def bare_response(response: requests.Response, url: str, redact: Redactor) -> re
     # Without the NULs of UTF-16, which would hide a secret from the search.
     text = response.content.decode(errors="replace").replace("\0", "")
     # A token response that could not be read may hold a token anywhere.
-    shown = b"" if response.ok or "access_token" in text else redact(text).encode()
+    may_hold_token = response.ok or re.search("(?i)access.?token", text) or len(text) > MAX_TEXT
+    shown = b"" if may_hold_token else redact(text).encode()
     bare.raw = io.BytesIO(shown)
     bare.content  # noqa: B018 - which reads it
     bare.encoding = "utf-8"  # the header may name any other

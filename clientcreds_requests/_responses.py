@@ -50,8 +50,11 @@ _NUMBER = r"\s*\+?[0-9]{1,300}(\.[0-9]*)?\s*"
 # Charsets beside UTF-8. Not any that Python has: the time of some, such as punycode, is quadratic.
 _CHARSETS = (
     r"(?i)(iso-?8859-([1-9]|1[013-6])|latin-?1|windows-125[0-8]"
-    r"|utf-?(16|32)|utf-(16|32)[bl]e|gbk|big5)"
+    r"|utf-?(16|32)|utf-(16|32)-?[bl]e|gbk|gb18030|big5|shift_jis|euc-(jp|kr))"
 )
+
+# A text that may be quoted: short, and neither data nor a page, nor with anything like a token.
+_SENTENCE = r"(?i)(?!.*(access.?token|[\w~+/-]{24}))[^<{=\r\n]{1,200}\s*"
 
 # A refresh token does not belong into this answer (RFC 6749 §4.4.3), and is not kept.
 _NOT_EXTRA = frozenset({"access_token", "expires_in", "refresh_token", "scope", "token_type"})
@@ -103,7 +106,7 @@ def read_token(
     members = value if isinstance(value, dict) else {}
     problem = ""
     if 300 <= status < 400:
-        target = redact.line(_target(url, response.headers.get("Location", "")))
+        target = _target(url, response.headers.get("Location"))
         problem = f"it redirects to {target}, and redirects are never followed"
     elif 200 <= status < 300 and not isinstance(value, dict):
         problem = "the answer is no JSON object; check the URL"
@@ -111,23 +114,27 @@ def read_token(
         try:
             return token_of(members, sent_at, bound=bound, default_lifetime=default_lifetime)
         except ValueError as error:
-            problem = redact(str(error))
+            problem = str(error)
     redact = redact.knowing(members.get("access_token"))
     code, description = first_text(value, CODES, numbers=True), first_text(value, DESCRIPTIONS)
-    if code in (str(status), description):  # a repetition
+    if code == str(status):  # a repetition
         code = ""
-    # Plain text with an error status is quoted, unless it may be a page or hold a token.
+    # Plain text with an error status is quoted if it is a sentence, without data or a token.
     is_plain = response.headers.get("Content-Type", "").lower().startswith("text/plain")
-    if is_plain and status >= 400 and value is None and not re.search("<|access_token", text):
+    if is_plain and status >= 400 and value is None and re.fullmatch(_SENTENCE, text):
         description = text
     code, description = redact.line(code, 100), redact.line(description)
+    problem = redact.line(problem)
+    if status < 300 and not (code or description or problem):
+        problem = "the answer has an error"
     hint = ""
     if not problem:
         clock = clock_difference(response.headers)
         hint = hint_for(status, code, description, asserted=asserted, bound=bound, clock=clock)
     uri = first_text(value, (("error_uri",),))
     is_url = uri.isprintable() and re.fullmatch("https?://[^ ]*", uri)
-    message = ": ".join(filter(None, (f"with status {status}", code, description, problem)))
+    parts = (f"with status {status}", code, description, problem)
+    message = ": ".join(dict.fromkeys(filter(None, parts)))
     raise TokenError(
         f"{failed_at(url)} {message}" + (f" ({hint})" if hint else ""),
         error=code or None,
@@ -158,10 +165,10 @@ def raise_for_both(failed: Mapping[str, TokenError], body: str) -> NoReturn:
     raise_apart(copy_of(error, text), other)
 
 
-def _target(url: str, location: str) -> str:
+def _target(url: str, location: str | None) -> str:
     """Return where a redirect leads: its origin, and its path within the endpoint's origin."""
     try:
-        target = urljoin(url, location)
+        target = urljoin(url, location) if location is not None else ""
     except ValueError:
         target = ""
     where = origin(target)
@@ -190,6 +197,7 @@ def raise_unanswered(
     if isinstance(root, (BadStatusLine, UnknownProtocol)):
         # They quote what was received, which may be a token response without a head.
         text = text if isinstance(root, RemoteDisconnected) else "this is not HTTP"
+    text = re.sub("://[^/@ ]*@", "://", text)  # the credentials of a proxy
     reason = redact.line(f"{type(root).__name__}: {text}")
     failure = kind(
         f"{what}: {reason}",
@@ -269,8 +277,9 @@ def _lifetime(members: Mapping[str, Any], sent_at: Moment, default: float | None
     lifetime = _seconds(members.get("expires_in"))
     for name in ("expires_on", "expires_at"):  # since the epoch: Entra ID v1 and others
         moment = _seconds(members.get(name))
-        if lifetime is None and moment is not None and moment >= sent_at.wall:
-            lifetime = moment - sent_at.wall
+        if lifetime is None and moment is not None:
+            moment = moment / 1000 if moment > 1e11 else moment  # milliseconds
+            lifetime = moment - sent_at.wall if moment >= sent_at.wall else None
     if lifetime is None:
         lifetime = default
     return None if lifetime is None else min(lifetime, MAX_LIFETIME)
@@ -294,7 +303,8 @@ def text_of(response: requests.Response) -> str:
     try:
         # Not "utf-8-sig": it imports a module, and a child forked meanwhile would wait for the
         # import lock for ever.
-        return response.content.decode().removeprefix("\ufeff")
+        # UTF-16 without a mark is valid UTF-8, but for the NULs.
+        return response.content.decode().removeprefix("\ufeff").replace("\0", "")
     except UnicodeDecodeError:
         declared = response.encoding or ""
         charset = declared if re.fullmatch(_CHARSETS, declared) else "utf-8"

@@ -159,7 +159,11 @@ class RetryAdapter(BaseAdapter):
                     response = _send_below(adapter, request, watchdog, settings)
                     if request.answered is not None:
                         request.answered(response)
-                    read_body(response, MAX_BODY, watchdog)
+                    try:
+                        read_body(response, MAX_BODY, watchdog)
+                    except requests.exceptions.ContentDecodingError:
+                        if response.status_code < 400:  # else the status says enough
+                            raise
                 except requests.RequestException as error:
                     watchdog.check(error)
                     following = _wait_to_retry(policy, request.until, error)

@@ -53,6 +53,7 @@ _VAGUE = frozenset({None, "invalid_request", "unsupported_grant_type"})
 
 #: Seconds for which only one body is sent after both have failed.
 ONE_BODY = 60.0
+_BOTH = (None, "", -math.inf)
 
 
 class TokenEndpoint(TokenSource):
@@ -108,9 +109,8 @@ class TokenEndpoint(TokenSource):
         self.allow_http: bool = allow_http
         self._deadline = seconds("deadline", deadline)
         self._bodies: tuple[str, ...] = ("json", "form") if body == "auto" else (body,)
-        # After both have failed: the only one that is sent, and until when.
-        self._one_body = ""
-        self._one_body_until = -math.inf
+        # After both have failed: for which request, the only one that is sent, and until when.
+        self._one_body: tuple[TokenRequest | None, str, float] = _BOTH
         self._default_lifetime = default_lifetime
         if default_lifetime is not None:
             self._default_lifetime = seconds("default_lifetime", default_lifetime)
@@ -128,7 +128,7 @@ class TokenEndpoint(TokenSource):
 
     def __getstate__(self) -> dict[str, Any]:
         copy.copy(self.client_auth)  # raises TypeError if it holds a literal secret or key
-        return {**vars(self), "_one_body_until": -math.inf}  # other machines have other clocks
+        return {**vars(self), "_one_body": _BOTH}  # other machines have other clocks
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -189,8 +189,9 @@ class TokenEndpoint(TokenSource):
 
         :raises TokenError: if there is none.
         """
-        one_body = time.monotonic() < self._one_body_until
-        bodies = (self._one_body,) if one_body else self._bodies
+        bodies, (failed_request, one_body, until_when) = self._bodies, self._one_body
+        if len(bodies) > 1 and request == failed_request and time.monotonic() < until_when:
+            bodies = (one_body,)
         failed: dict[str, TokenError] = {}
         for body in bodies:
             # Some frameworks answer JSON with a 500: try the form without a wait.
@@ -208,9 +209,10 @@ class TokenEndpoint(TokenSource):
                     self._log("json_not_read")
             return token
         json_says_more = failed["form"].error in _VAGUE and failed["json"].error not in _VAGUE
-        self._one_body = "json" if json_says_more else "form"
-        self._one_body_until = time.monotonic() + ONE_BODY
-        return raise_for_both(failed, self._one_body)
+        reported = "json" if json_says_more else "form"
+        if failed["json"].status_code != 500:  # which may be over in a moment
+            self._one_body = (request, reported, time.monotonic() + ONE_BODY)
+        return raise_for_both(failed, reported)
 
     def store_key(self, request: TokenRequest, auth: ClientAuth) -> bytes:
         """Return the key under which a :class:`TokenStore` keeps the token of a request.
@@ -301,7 +303,9 @@ class TokenEndpoint(TokenSource):
             asserted = "client_assertion" in params
             redact.add(str(params[name]) for name in params.keys() - asked)
             redact.add(credentials_in(headers.get("Authorization", "")))
-            redact.add(headers[name] for name in self._extra_headers)
+            redact.add(headers[name] for name in self._extra_headers if len(headers[name]) >= 8)
+            if isinstance(auth, ClientSecretAuth):
+                redact.add([auth.secret()])  # what it sends may be derived from it
             if self._dpop is not None:
                 try:
                     self._dpop.sign("POST", self.url, headers)

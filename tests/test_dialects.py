@@ -6,6 +6,7 @@ By public names alone.
 from __future__ import annotations
 
 import base64
+import html
 import json
 import ssl
 import time
@@ -75,6 +76,50 @@ def test_w2_a_page_in_answer_to_both_bodies_leads_to_an_error_that_names_body(se
     assert SECRET_HINT in str(error)
 
 
+def test_w2_a_500_to_json_leads_to_both_bodies_again(server, make_auth):
+    server.answer_next(Answer(500), Answer(415))
+    auth = make_auth(retries=0)
+    with pytest.raises(TokenError):
+        auth.get_token()
+    assert auth.get_token().access_token
+    assert bodies(server) == [JSON, FORM, JSON]
+
+
+def test_w2_the_failure_of_a_sibling_leads_no_other_to_one_body(server, make_auth):
+    sibling = make_auth(retries=0)
+    auth = sibling.replace(scope="other")
+    server.answer_next(Answer(401, {"error": "invalid_client"}), Answer(400))
+    with pytest.raises(TokenError):
+        sibling.get_token()
+    server.answer_next(Answer(401, {"error": "invalid_client"}))
+    assert auth.get_token().access_token
+    assert bodies(server) == [JSON, FORM, JSON, FORM]
+    assert sibling.get_token().access_token  # what worked comes before what failed
+    assert bodies(server)[-1] == FORM
+
+
+@pytest.mark.parametrize("code", ["INVALID_CLIENT", "Access_Denied"])
+def test_w4_a_code_in_capitals_rejects_the_client_too(server, make_auth, code):
+    secrets = ["the-old-one", server.client_secret]
+    server.answer_next(Answer(400, {"error": code}))
+    make_auth(client_secret=lambda: secrets.pop(0), body="form").authorize()
+    assert secrets == []
+
+
+@pytest.mark.parametrize("content", [b"no gzip", b"x" * 2_000_000])
+def test_f1_a_status_counts_though_its_body_cannot_be_read(server, make_auth, clock, content):
+    coding = {"Content-Encoding": "gzip"} if len(content) < 100 else {}
+    server.answer_next(Answer(503, content, headers=coding))
+    auth = make_auth(body="form", retries=1)
+    assert auth.get_token().access_token
+    wait = {**coding, "Retry-After": "60"}
+    server.answer_next(Answer(429, content, headers=wait))
+    auth.signout()
+    with pytest.raises(TokenError) as caught:
+        auth.get_token()
+    assert (caught.value.status_code, caught.value.retry_after) == (429, 60)
+
+
 # B3: hints that fit status and code
 
 HINTS = [
@@ -83,7 +128,7 @@ HINTS = [
     (401, "server_error", SECRET_HINT),
     (400, "invalid_client", SECRET_HINT),
     (403, "access_denied", "check audience and scope"),
-    (400, "unauthorized_client", "does not grant this client client_credentials"),
+    (400, "unauthorized_client", "does not let this client use this grant_type"),
     (401, "invalid_scope", "check scope"),
     (400, "scope_invalid", "check scope"),
     (400, "invalid_target", "check resources and audience"),
@@ -96,6 +141,90 @@ HINTS = [
 def test_a6_the_hint_fits_status_and_code(server, make_auth, status, code, hint):
     error = failure(server, make_auth, Answer(status, {"error": code} if code else b""))
     assert f"({hint})" in str(error) or f": {hint})" in str(error) or f" {hint})" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, {"error": "unsupported_grant_type", "error_description": "not client_credentials"}),
+        (401, {"error": "unsupported_grant_type"}),
+        (
+            400,
+            {"error": "invalid_request", "message": "no grant_type client_credentials"},
+        ),
+        (401, {"error": "invalid_request", "error_description": "missing parameter: audience"}),
+        (429, {"message": "rate limit of this client_id exceeded"}),
+        (503, {"message": "client authentication is down"}),
+        (401, {"error": "temporarily_unavailable", "error_description": "try again later"}),
+    ],
+)
+def test_a6_no_hint_contradicts_the_server(server, make_auth, status, body):
+    assert SECRET_HINT not in str(failure(server, make_auth, Answer(status, body)))
+
+
+def test_a6_a_code_that_is_the_description_too_is_a_code(server, make_auth):
+    body = {"error": "invalid_scope", "error_description": "invalid_scope"}
+    error = failure(server, make_auth, Answer(400, body))
+    assert (error.error, error.error_description) == ("invalid_scope", "invalid_scope")
+    assert str(error).count("invalid_scope") == 1
+
+
+SECRET_TEXTS = {
+    "a token": "the access_token is abc",
+    "data": "access%5Ftoken=abc",
+    "a page": "<p>Forbidden</p>",
+    "a long word": "abcdefghijklmnopqrstuvwxyz0123456789 is wrong",
+    "two lines": "Forbidden\nabc",
+    "much": "no " * 100,
+}
+
+
+@pytest.mark.parametrize("text", SECRET_TEXTS.values(), ids=SECRET_TEXTS)
+def test_a6_of_text_only_a_sentence_is_quoted(server, make_auth, text):
+    answer = Answer(403, text, headers={"Content-Type": "text/plain"})
+    error = failure(server, make_auth, answer)
+    assert error.error_description is None
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le"])
+def test_s1_a_secret_in_text_of_two_bytes_a_character_is_redacted(server, make_auth, encoding):
+    body = "s3cr3t/value is wrong".encode(encoding)
+    answer = Answer(403, body, headers={"Content-Type": "text/plain"})
+    error = failure(server, make_auth, answer, client_secret="s3cr3t/value")
+    assert error.error_description == "[redacted] is wrong"
+
+
+@pytest.mark.parametrize("invisible", ["\u200b", "\u00ad", "\0"])
+def test_s1_a_secret_with_invisible_characters_in_it_is_redacted(server, make_auth, invisible):
+    secret = invisible.join(server.client_secret)
+    error = failure(server, make_auth, Answer(400, {"error": "a", "error_description": secret}))
+    assert error.error_description == "[redacted]"
+
+
+def test_s1_a_secret_that_is_escaped_twice_is_redacted_in_the_response(server, make_auth):
+    secret = "a/secret&of<mine>"
+    twice = json.dumps({"error": "a", "error_description": html.escape(json.dumps(secret))})
+    error = failure(server, make_auth, Answer(400, twice), client_secret=secret)
+    seen = error.response.text
+    assert secret not in html.unescape(seen)
+    assert "secret&amp;of" not in seen
+
+
+def test_s1_the_secret_behind_an_assertion_is_redacted(server, make_auth):
+    secret = "a-secret-of-32-characters-or-more"
+    body = {"error": "invalid_client", "error_description": f"HMAC with {secret} differs"}
+    method = ClientSecretJWT(secret, ISSUER)
+    error = failure(server, make_auth, Answer(400, body), client_auth=method)
+    assert error.error_description == "HMAC with [redacted] differs"
+
+
+def test_s1_the_password_of_a_proxy_is_not_in_the_error():
+    with requests.Session() as session:
+        session.proxies["https"] = "http://user:pa55word@127.0.0.1:99999"
+        auth = ClientCredentialsAuth("https://as.example/", "a", "a-secret", session=session)
+        with pytest.raises(TokenError) as caught:
+            auth.get_token()
+    assert "pa55word" not in str(caught.value)
 
 
 ENTRA = {
@@ -274,6 +403,7 @@ CHARSETS = {
     "iso-8859-15": '{"access_token": "t", "name": "€"}'.encode("iso-8859-15"),
     "windows-1252": '{"access_token": "t", "name": "€"}'.encode("cp1252"),
     "UTF-16": '{"access_token": "t", "name": "é"}'.encode("utf-16"),
+    "shift_jis": '{"access_token": "t", "name": "é"}'.replace("é", "表").encode("shift_jis"),
     "utf-8": '{"access_token": "t", "name": "é"}'.encode(),
 }
 
@@ -284,7 +414,7 @@ def test_a1_a_body_is_read_in_its_declared_charset(server, make_auth, charset, b
     server.answer_next(Answer(200, body, headers=kind))
     token = make_auth().get_token()
     assert token.access_token == "t"
-    assert token.extra["name"] in ("é", "€")
+    assert token.extra["name"] in ("é", "€", "表")
 
 
 def test_a1_utf_8_comes_before_the_declared_charset(server, make_auth):
@@ -374,6 +504,7 @@ def test_a6_words_without_a_code_are_found_too(server, make_auth, body, kind):
         (Answer(200, "<html>", headers=HTML), "no JSON object"),
         (Answer(200, {"access_token": "t", "error": "e"}), "status 200: e"),
         (Answer(201, b""), "no JSON object"),
+        (Answer(200, {"access_token": "t", "error": True}), "the answer has an error"),
     ],
 )
 def test_a1_the_error_says_what_is_missing(server, make_auth, answer, missing):
@@ -408,6 +539,7 @@ LIFETIMES = {
     "expires_in is negative": ({"expires_in": -1}, None, None),
     "negative, with a default": ({"expires_in": -1}, 120, 120),
     "zero": ({"expires_in": 0}, 120, 0),
+    "milliseconds": ({"expires_at": (NOW + 600) * 1000}, None, 600),
     "it has passed": ({"expires_on": NOW - 10}, 120, 120),
     "a date": ({"expires_at": "2027-01-15T09:00:00Z"}, None, None),
     "nothing": ({}, None, None),
