@@ -1,4 +1,4 @@
-"""What depends on process and interpreter: forked children, and whether threads can be started."""
+"""What depends on process and interpreter: forked children, whether threads start, who called."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 from typing import Any
 from weakref import ref
@@ -50,6 +51,19 @@ def start_thread(make: Callable[[], threading.Thread]) -> threading.Thread | Non
     except RuntimeError:
         return None
     return thread
+
+
+def warn_caller(message: str) -> None:
+    """Warn at the line outside this package from which it was called.
+
+    ``skip_file_prefixes`` of ``warnings.warn`` does the same, from Python 3.12 on.
+    """
+    from inspect import currentframe  # which is slow to import
+
+    level, frame = 1, currentframe()
+    while frame is not None and frame.f_globals.get("__package__") == __package__:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, UserWarning, stacklevel=level)
 
 
 def drop_connections(session: requests.Session) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -14,6 +13,7 @@ from requests.auth import AuthBase
 
 from ._checks import HEADERS_HAVE_STORE, ExtraHeaders
 from ._env import by_environment, by_issuer
+from ._fork import warn_caller
 from ._replay import Replay
 from ._urls import AllowedOrigins, without_query
 from .client_auth import ClientAuth, ClientAuthName, client_auth_for
@@ -101,7 +101,7 @@ class ClientCredentialsAuth(AuthBase):
         dpop: ProofKey | None = None,
     ) -> None:
         if sys.platform == "emscripten":
-            warnings.warn(_BROWSER_WARNING, UserWarning, stacklevel=2)
+            warn_caller(_BROWSER_WARNING)
         endpoint_type: type[TokenEndpoint] = (
             IssuerEndpoint if isinstance(token_endpoint, Issuer) else TokenEndpoint
         )

@@ -395,12 +395,27 @@ def test_s1_a_token_does_not_show_when_it_is_made_part_of_something(auth):
     assert token.access_token not in f"{token}"
 
 
-def test_s3_in_a_browser_the_constructor_warns_where_it_is_called(server, monkeypatch):
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda url: ClientCredentialsAuth(url, "id", "secret"),
+        lambda url: ClientCredentialsAuth.from_issuer(url, "id", "secret"),
+        lambda _: ClientCredentialsAuth.from_env("S3_"),
+        lambda url: ClientCredentialsSession(url, "id", "secret"),
+        lambda url: ClientCredentialsSession.from_issuer(url, "id", "secret"),
+        lambda _: ClientCredentialsSession.from_env("S3_"),
+    ],
+)
+def test_s3_in_a_browser_the_constructor_warns_where_it_is_called(server, monkeypatch, make):
+    settings = {"TOKEN_ENDPOINT": server.token_endpoint, "CLIENT_ID": "id", "CLIENT_SECRET": "s"}
+    for name, value in settings.items():
+        monkeypatch.setenv(f"S3_{name}", value)
     monkeypatch.setattr(sys, "platform", "emscripten")
     with pytest.warns(UserWarning, match="auth.clientCredentials: You should NEVER use") as caught:
-        ClientCredentialsAuth(server.token_endpoint, "id", "secret")
-    assert caught[0].filename == __file__
-    assert str(caught[0].message) == (
+        make(server.url)
+    (warning,) = caught
+    assert (warning.filename, warning.lineno) == (__file__, make.__code__.co_firstlineno)
+    assert str(warning.message) == (
         "auth.clientCredentials: You should NEVER use this in a browser environment. You will "
         "expose your 'clientSecret' to anyone who can inspect this code allowing anyone access."
     )
