@@ -7,7 +7,7 @@ import socket
 import struct
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from http.client import HTTPException, HTTPMessage
@@ -33,6 +33,7 @@ class Listener:
     :param respond: gives the regular answer to a request.
     :param latency: asked for each request: the seconds until it is answered.
     :param scripted: is a request one of those that scripts are for?
+    :param headers: header fields to add to the answer to a request, unless it has them.
     """
 
     def __init__(
@@ -41,11 +42,12 @@ class Listener:
         respond: Callable[[RecordedRequest], Answer],
         latency: Callable[[], float],
         scripted: Callable[[RecordedRequest], bool] = lambda _: True,
+        headers: Callable[[RecordedRequest], Mapping[str, str]] = lambda _: {},
     ) -> None:
         self.port: int = 0
         self.scripts: deque[Script] = deque()
         self._identify, self._respond, self._latency = identify, respond, latency
-        self._scripted = scripted
+        self._headers, self._scripted = headers, scripted
         self._state = threading.Condition()  # guards everything below
         self._stopped = True
         self._down = False
@@ -179,7 +181,7 @@ class Listener:
             if number in self._requests:
                 self._requests[number] = replace(request, status=status, ended=monotonic())
         if isinstance(reply, Answer):
-            content, persistent = reply.encode(request)
+            content, persistent = reply.encode(request, self._headers(request))
             connection.sendall(content)
             return persistent
         if reply is Fault.RESET:

@@ -46,8 +46,13 @@ class Answer:
     def __repr__(self) -> str:  # a body may hold a token
         return f"Answer({self.status})"
 
-    def encode(self, request: RecordedRequest) -> tuple[bytes, bool]:
-        """Return the bytes that answer `request`, and whether the connection stays open."""
+    def encode(
+        self, request: RecordedRequest, further: Mapping[str, str] | None = None
+    ) -> tuple[bytes, bool]:
+        """Return the bytes that answer `request`, and whether the connection stays open.
+
+        :param further: header fields to add unless they are given.
+        """
         headers = HTTPMessage()
         pairs = self.headers
         if isinstance(pairs, Mapping):
@@ -61,7 +66,9 @@ class Answer:
                 body, content_type = text.encode(), "text/plain; charset=utf-8"
             case content:
                 body, content_type = json.dumps(content).encode(), "application/json"
-        defaults = {"Content-Type": content_type} if body else {}
+        defaults = dict(further or {})
+        if body:
+            defaults["Content-Type"] = content_type
         if self.status != 204:
             defaults["Content-Length"] = str(len(body))
         if (

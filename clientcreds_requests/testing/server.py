@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Literal
 
 from .authentication import authenticate
+from .cors import cors_headers, is_preflight
 from .listener import Listener, Script
 from .messages import Answer, RecordedRequest, TokenState, oauth_error
 
@@ -23,7 +24,15 @@ METADATA_PATHS = {"/.well-known/oauth-authorization-server", "/.well-known/openi
 
 
 def _is_token_request(request: RecordedRequest) -> bool:
-    return not request.path.startswith("/.well-known/")
+    return not (request.path.startswith("/.well-known/") or is_preflight(request))
+
+
+def _is_metadata_request(request: RecordedRequest) -> bool:
+    return request.path.startswith("/.well-known/") and not is_preflight(request)
+
+
+def _is_call(request: RecordedRequest) -> bool:
+    return not is_preflight(request)
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,8 @@ class LocalAuthorizationServer:
         does not read is ``invalid_request``.
     :param methods: the client authentication methods that it knows: ``client_secret_post``,
         ``client_secret_basic`` or both. Another one is ``invalid_client``.
+    :param cors: the origin whose pages may call both ports from a browser, such as
+        ``http://127.0.0.1:8000``, or ``*`` for any. None: a browser lets no page do so.
     """
 
     def __init__(
@@ -93,6 +104,7 @@ class LocalAuthorizationServer:
             "client_secret_post",
             "client_secret_basic",
         ),
+        cors: str | None = None,
     ) -> None:
         self.client_id = client_id
         self.client_secret = client_secret
@@ -104,11 +116,22 @@ class LocalAuthorizationServer:
         self.scopes: frozenset[str] | None = None if scopes is None else frozenset(scopes)
         self.accepts: set[Literal["json", "form"]] = set(accepts)
         self.methods: set[Literal["client_secret_post", "client_secret_basic"]] = set(methods)
+        self.cors = cors
         self._tokens: dict[str, IssuedToken] = {}
         self._authorization_server = Listener(
-            self._identify_client, self._respond, lambda: self.latency, _is_token_request
+            self._identify_client,
+            self._respond,
+            lambda: self.latency,
+            _is_token_request,
+            self._cors_headers,
         )
-        self._api = Listener(self._identify_token, self._respond_to_call, lambda: self.api_latency)
+        self._api = Listener(
+            self._identify_token,
+            self._respond_to_call,
+            lambda: self.api_latency,
+            _is_call,
+            self._cors_headers,
+        )
 
     def start(self) -> LocalAuthorizationServer:
         """Open both ports, and return the server itself."""
@@ -164,12 +187,21 @@ class LocalAuthorizationServer:
     @property
     def metadata_requests(self) -> list[RecordedRequest]:
         """The requests for the server's metadata in order of arrival."""
-        return [r for r in self._authorization_server.requests() if not _is_token_request(r)]
+        return [r for r in self._authorization_server.requests() if _is_metadata_request(r)]
 
     @property
     def api_requests(self) -> list[RecordedRequest]:
         """The requests to the API in order of arrival, with those in flight."""
-        return self._api.requests()
+        return [r for r in self._api.requests() if _is_call(r)]
+
+    @property
+    def preflight_requests(self) -> list[RecordedRequest]:
+        """What browsers asked before they sent something: the token endpoint, then the API.
+
+        These ``OPTIONS`` requests are in no other list, and scripted answers are not for them.
+        """
+        requests = [*self._authorization_server.requests(), *self._api.requests()]
+        return [request for request in requests if is_preflight(request)]
 
     @property
     def tokens(self) -> list[IssuedToken]:
@@ -258,7 +290,12 @@ class LocalAuthorizationServer:
         client = self._authenticate(request)
         return replace(request, client_id=client if isinstance(client, str) else None)
 
+    def _cors_headers(self, request: RecordedRequest) -> dict[str, str]:
+        return cors_headers(request, self.cors)
+
     def _respond(self, request: RecordedRequest) -> Answer:
+        if is_preflight(request):
+            return Answer(204)
         if _is_token_request(request):
             return self._respond_with_token(request)
         if request.path not in METADATA_PATHS:
@@ -319,6 +356,8 @@ class LocalAuthorizationServer:
         )
 
     def _respond_to_call(self, request: RecordedRequest) -> Answer:
+        if is_preflight(request):
+            return Answer(204)
         challenge = 'Bearer realm="api"'
         if request.token_state == "none":  # RFC 6750 3.1: then without an error code
             return Answer(401, headers={"WWW-Authenticate": challenge})
