@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from collections.abc import Mapping
 from http.client import BadStatusLine, RemoteDisconnected, UnknownProtocol
 from typing import Any, NoReturn, TypeAlias
@@ -61,6 +62,11 @@ _NOT_EXTRA = frozenset({"access_token", "expires_in", "refresh_token", "scope", 
 
 # Exceptions with an attribute that holds the whole text they could not encode or decode.
 _QUOTING = (UnicodeError, json.JSONDecodeError)
+
+_KEPT_FROM_PAGE = (
+    "the browser shows this page no answer, and says why in its console: often the endpoint does "
+    "not allow the page's origin (CORS), here or in its answer to the preflight request"
+)
 
 # One step through a field value: a parameter, a scheme, a token68, or anything else, which is
 # skipped. A run of token characters is always matched whole, so the time is linear.
@@ -198,6 +204,9 @@ def raise_unanswered(
         # They quote what was received, which may be a token response without a head.
         text = text if isinstance(root, RemoteDisconnected) else "this is not HTTP"
     text = re.sub("://[^/@ ]*@", "://", text)  # the credentials of a proxy
+    if sys.platform == "emscripten" and kind is not TokenError:
+        # A browser does not say why, and what it says may quote the URL with its query.
+        text = "no answer in time" if kind is TokenTimeout else _KEPT_FROM_PAGE
     reason = redact.line(f"{type(root).__name__}: {text}")
     failure = kind(
         f"{what}: {reason}",

@@ -70,6 +70,24 @@ def test_f4_an_error_has_all_its_attributes_from_the_beginning():
     )
 
 
+@pytest.mark.parametrize(
+    ("answer", "kind", "reason"),
+    [
+        (RESET, TokenConnectionError, "does not allow the page's origin (CORS)"),
+        (HANG, TokenTimeout, "no answer in time"),
+    ],
+)
+def test_a6_in_a_browser_an_error_says_what_the_browser_does_not(
+    server, monkeypatch, answer, kind, reason
+):
+    monkeypatch.setattr(sys, "platform", "emscripten")
+    server.answer_next(answer)
+    error = failure_of(endpoint_of(server, timeout=0.2))
+    assert type(error) is kind
+    assert str(error).startswith(f"token request to {server.token_endpoint} failed: ")
+    assert reason in str(error)
+
+
 @pytest.mark.parametrize("kind", [TokenError, TokenConnectionError, TokenTimeout])
 @pytest.mark.parametrize(
     "copied", [copy.copy, lambda error: pickle.loads(pickle.dumps(error))], ids=["copy", "pickle"]
