@@ -134,11 +134,15 @@ def read_body(response: requests.Response, limit: int, watchdog: Watchdog) -> No
     :param limit: the maximum size in bytes, after decompression.
     :param watchdog: ends the read at the deadline.
     :raises requests.RequestException: if the body exceeds either, is truncated or cannot be
-        decoded. The connection is closed then, and ``response.content`` is empty.
+        decoded. The connection is closed then, and ``response.content`` is empty unless it had
+        been read.
     """
     raw = response.raw
     if not (CONTENT_CAN_BE_SET and response._content is False and isinstance(raw, HTTPResponse)):
-        response.content  # noqa: B018 - read already, or by a stub of the network
+        # Read already, or by what stands in for the network: a browser, a stub.
+        if len(response.content or b"") > limit:
+            error = DecodeError(f"the body is larger than {limit} bytes")
+            raise requests.exceptions.ContentDecodingError(error, response=response)
         return
     response._content = b""
     content = bytearray()

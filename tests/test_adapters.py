@@ -391,14 +391,15 @@ def test_f1_the_adapter_takes_one_timeout_for_both(server):
 class StandIn(BaseAdapter):
     """Answers without a network, as the libraries for users' tests do."""
 
-    def __init__(self, *statuses):
+    def __init__(self, *statuses, padding=0):
         super().__init__()
-        self.statuses = list(statuses)
+        self.statuses, self.padding = list(statuses), padding
 
     def send(self, request, **settings):
         response = requests.Response()
         response.status_code = self.statuses.pop(0)
-        response._content = b'{"access_token": "stand-in"}'
+        content = b'{"access_token": "stand-in"}'
+        response._content = content.ljust(self.padding)
         return response
 
     def close(self):
@@ -412,6 +413,15 @@ def test_f1_a_stand_in_for_the_network_is_retried_too(server, clock):
     assert token.access_token == "stand-in"
     assert stand_in.statuses == []
     assert server.token_requests == []
+
+
+def test_a5_the_answer_of_a_stand_in_is_bounded_too(server):
+    with requests.Session() as session:
+        session.mount(server.url, StandIn(200, padding=MIB))
+        assert endpoint_of(server, session=session)(PLAIN).access_token == "stand-in"
+        session.mount(server.url, StandIn(200, padding=MIB + 1))
+        error = failure_of(endpoint_of(server, session=session))
+    assert "the body is larger than 1048576 bytes" in str(error)
 
 
 # The adapter that really sends is looked up when it sends
