@@ -12,6 +12,7 @@ from typing import Any, NoReturn, TypeAlias
 from urllib.parse import urljoin, urlsplit
 
 import requests
+import urllib3
 
 from ._dialects import (
     BEARER,
@@ -193,12 +194,13 @@ def raise_unanswered(
     :param error: what the adapter raised.
     :param redact: removes the secrets that were sent.
     """
-    kind = TokenError
-    if isinstance(error, requests.Timeout):
+    root, kind = root_cause(error), TokenError
+    # requests makes a ConnectionError of the plain TimeoutError that urllib3 raises in browsers.
+    timed_out = type(root) is urllib3.exceptions.TimeoutError
+    if timed_out or isinstance(error, requests.Timeout):
         kind = TokenTimeout
     elif isinstance(error, requests.ConnectionError):
         kind = TokenConnectionError
-    root = root_cause(error)
     text = str(root)
     if isinstance(root, (BadStatusLine, UnknownProtocol)):
         # They quote what was received, which may be a token response without a head.

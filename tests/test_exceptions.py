@@ -16,6 +16,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 import requests
 import trustme
+import urllib3
 from helpers import (
     TLSAuthorizationServer,
     links_of,
@@ -25,6 +26,8 @@ from helpers import (
     token_answer,
 )
 from raw_server import Tunnel, endpoint_of, failure_of
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import MaxRetryError
 
 from clientcreds_requests import (
     ClientAssertion,
@@ -86,6 +89,20 @@ def test_a6_in_a_browser_an_error_says_what_the_browser_does_not(
     assert type(error) is kind
     assert str(error).startswith(f"token request to {server.token_endpoint} failed: ")
     assert reason in str(error)
+
+
+def test_f4_a_timeout_is_one_also_as_urllib3_raises_it_in_a_browser(server):
+    class Browser(HTTPAdapter):
+        def send(self, request, **settings):
+            reason = urllib3.exceptions.TimeoutError("Request timed out")
+            pool = urllib3.HTTPConnectionPool("127.0.0.1")
+            raise requests.ConnectionError(MaxRetryError(pool, request.url, reason))
+
+    with requests.Session() as session:
+        session.mount(server.url, Browser())
+        error = failure_of(endpoint_of(server, session=session))
+    assert type(error) is TokenTimeout
+    assert error.retryable
 
 
 @pytest.mark.parametrize("kind", [TokenError, TokenConnectionError, TokenTimeout])
