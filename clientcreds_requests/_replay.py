@@ -4,22 +4,40 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
 import time
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urljoin
 
 import requests
 from requests.cookies import extract_cookies_to_jar, get_cookie_header
 from requests.utils import rewind_body
 
-from ._responses import parse_challenges
 from ._transport import Watchdog, read_body
 from ._urls import AllowedOrigins, leaves_by_proxy, origin, without_query
 from .exceptions import InsecureTransportError, TokenError
 from .manager import TokenManager
 from .tokens import Token, TokenRequest
+
+#: The maximum number of characters of a ``WWW-Authenticate`` that are read.
+MAX_CHALLENGES = 64 * 1024
+
+#: One challenge: its scheme, and its parameters by name, both names in lower case.
+Challenge: TypeAlias = tuple[str, dict[str, str]]
+
+# One step through a field value: a parameter, a scheme, a token68, or anything else, which is
+# skipped. A run of token characters is always matched whole, so the time is linear.
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_STEP = (
+    rf"""(?P<name>{_TOKEN})[ \t]*=[ \t]*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>{_TOKEN}))"""
+    rf"""|(?P<scheme>{_TOKEN})(?=[ \t,]|$)"""
+    r"""|[!#$%&'*+.^_`|~0-9A-Za-z/-]+=*"""
+    r"""|"(?:[^"\\]|\\.)*"?"""
+    r"""|[ \t]+"""
+    r"""|."""
+)
 
 #: The flag of an ``async def``; the module inspect, which also has it, is slow to import.
 CO_COROUTINE = 0x80
@@ -272,3 +290,23 @@ def _drain(response: requests.Response) -> None:
     with contextlib.suppress(ignored), Watchdog(until, response.raw) as watchdog:
         read_body(response, DRAIN_BYTES, watchdog)
     response.close()
+
+
+def parse_challenges(value: str) -> list[Challenge]:
+    """Return the challenges of ``WWW-Authenticate`` fields, joined by commas, in order.
+
+    Malformed parts are skipped, and what is beyond :data:`MAX_CHALLENGES` is ignored.
+    """
+    challenges: list[Challenge] = []
+    # A scheme is at the beginning or after a comma; elsewhere such a word is a token68.
+    after_comma = True
+    for step in re.finditer(_STEP, value[:MAX_CHALLENGES], re.DOTALL):
+        if step["name"] is not None and challenges:
+            quoted, plain = step["quoted"], step["plain"]
+            text = plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL)
+            challenges[-1][1].setdefault(step["name"].lower(), text)
+        elif step["scheme"] is not None and after_comma:
+            challenges.append((step["scheme"].lower(), {}))
+        if not step[0].isspace():
+            after_comma = step[0] == ","
+    return challenges

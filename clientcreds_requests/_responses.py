@@ -1,4 +1,4 @@
-"""Reads the answers of token endpoints (RFC 6749 §5) and the challenges of APIs."""
+"""Reads the answers of token endpoints (RFC 6749 §5)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Mapping
 from http.client import BadStatusLine, RemoteDisconnected, UnknownProtocol
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -41,12 +41,6 @@ from .tokens import Moment, Token
 #: Longer lifetimes, in seconds, are reduced to this: they are milliseconds, or a mistake.
 MAX_LIFETIME = 366 * 24 * 3600.0
 
-#: The maximum number of characters of a ``WWW-Authenticate`` that are read.
-MAX_CHALLENGES = 64 * 1024
-
-#: One challenge: its scheme, and its parameters by name, both names in lower case.
-Challenge: TypeAlias = tuple[str, dict[str, str]]
-
 _NUMBER = r"\s*\+?[0-9]{1,300}(\.[0-9]*)?\s*"
 
 # Charsets beside UTF-8. Not any that Python has: the time of some, such as punycode, is quadratic.
@@ -67,18 +61,6 @@ _QUOTING = (UnicodeError, json.JSONDecodeError)
 _KEPT_FROM_PAGE = (
     "the browser shows this page no answer, and says why in its console: often the endpoint does "
     "not allow the page's origin (CORS), here or in its answer to the preflight request"
-)
-
-# One step through a field value: a parameter, a scheme, a token68, or anything else, which is
-# skipped. A run of token characters is always matched whole, so the time is linear.
-_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_STEP = (
-    rf"""(?P<name>{_TOKEN})[ \t]*=[ \t]*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>{_TOKEN}))"""
-    rf"""|(?P<scheme>{_TOKEN})(?=[ \t,]|$)"""
-    r"""|[!#$%&'*+.^_`|~0-9A-Za-z/-]+=*"""
-    r"""|"(?:[^"\\]|\\.)*"?"""
-    r"""|[ \t]+"""
-    r"""|."""
 )
 
 
@@ -329,23 +311,3 @@ def json_value(text: str) -> JSON:
     except (ValueError, RecursionError):  # also for numbers of thousands of digits
         return None
     return value
-
-
-def parse_challenges(value: str) -> list[Challenge]:
-    """Return the challenges of ``WWW-Authenticate`` fields, joined by commas, in order.
-
-    Malformed parts are skipped, and what is beyond :data:`MAX_CHALLENGES` is ignored.
-    """
-    challenges: list[Challenge] = []
-    # A scheme is at the beginning or after a comma; elsewhere such a word is a token68.
-    after_comma = True
-    for step in re.finditer(_STEP, value[:MAX_CHALLENGES], re.DOTALL):
-        if step["name"] is not None and challenges:
-            quoted, plain = step["quoted"], step["plain"]
-            text = plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL)
-            challenges[-1][1].setdefault(step["name"].lower(), text)
-        elif step["scheme"] is not None and after_comma:
-            challenges.append((step["scheme"].lower(), {}))
-        if not step[0].isspace():
-            after_comma = step[0] == ","
-    return challenges

@@ -17,8 +17,7 @@ import requests
 
 from ._checks import text
 from ._redaction import forget_frames, raised_at
-from ._replay import Replay, keep_for_history, redirect_origin, rewind
-from ._responses import parse_challenges
+from ._replay import Replay, keep_for_history, parse_challenges, redirect_origin, rewind
 from ._urls import AllowedOrigins, origin, without_query
 from .exceptions import CallableError
 from .manager import TokenManager

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from clientcreds_requests._responses import MAX_CHALLENGES, parse_challenges
+from clientcreds_requests._replay import MAX_CHALLENGES, parse_challenges
 
 TABLE = {
     "nothing": ("", []),

@@ -9,7 +9,8 @@ import requests
 
 from clientcreds_requests import ClientSecretPost, TokenEndpoint, TokenError
 from clientcreds_requests._redaction import Redactor
-from clientcreds_requests._responses import parse_challenges, read_token
+from clientcreds_requests._replay import parse_challenges
+from clientcreds_requests._responses import read_token
 from clientcreds_requests.adapters import retry_after
 from clientcreds_requests.discovery import Metadata, _read
 from clientcreds_requests.tokens import Moment

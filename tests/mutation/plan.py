@@ -18,9 +18,9 @@ TESTS: dict[str, tuple[str, ...]] = {
     "manager": (*_MANAGER, "copies"),
     "_state": ("state", *_MANAGER),
     "tokens": ("tokens", "arguments", "responses", "copies", "dpop", "stores"),
-    "_responses": ("challenges", *_ENDPOINT),
+    "_responses": ("dialects", *_ENDPOINT),
     "_dialects": ("dialects", "responses", "token_endpoint", "adapters"),
-    "_replay": ("replay", "auth", "origins", "sessions", "dpop"),
+    "_replay": ("replay", "challenges", "auth", "origins", "sessions", "dpop"),
     "auth": (
         *("auth", "arguments", "copies", "origins", "original", "stores", "observability", "dpop"),
     ),
