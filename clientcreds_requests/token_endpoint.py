@@ -9,7 +9,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 from urllib.parse import urlencode
@@ -189,9 +189,10 @@ class TokenEndpoint(TokenSource):
 
         :raises TokenError: if there is none.
         """
-        bodies, (failed_request, one_body, until_when) = self._bodies, self._one_body
+        bodies: Sequence[str] = self._bodies
+        failed_request, one_body, until_when = self._one_body
         if len(bodies) > 1 and request == failed_request and time.monotonic() < until_when:
-            bodies = (one_body,)
+            bodies = [one_body]
         failed: dict[str, TokenError] = {}
         for body in bodies:
             # Some frameworks answer JSON with a 500: try the form without a wait.
