@@ -11,8 +11,10 @@ from clientcreds_requests import (
     TokenManager,
 )
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-SECTION = README.partition("\n## Observability\n")[2].partition("\n## ")[0]
+GUIDE = Path(__file__).parent.parent / ".github" / "docs" / "OPERATIONS.md"
+SECTION = (
+    GUIDE.read_text(encoding="utf-8").partition("\n## Observability\n")[2].partition("\n## ")[0]
+)
 
 
 DOWN = TokenError(

@@ -152,8 +152,8 @@ def texts_in(thing: object, seen: set[int] | None = None) -> Iterator[str]:
         yield from texts_in(part, seen)
 
 
-# Programs that tests take from the README count as tests.
-_TESTS = (str(Path(__file__).parent), "README.md")
+# Programs that tests take from the README and the guides count as tests.
+_TESTS = (str(Path(__file__).parent), "README.md", ".github/docs")
 
 
 def links_of(error: BaseException) -> Iterator[BaseException]:

@@ -1,4 +1,4 @@
-"""What is to be seen of a token's life: the log records that README lists, and the figures."""
+"""Log records and counters: those that OPERATIONS.md lists, with their fields."""
 
 from __future__ import annotations
 
@@ -276,7 +276,7 @@ def redis_server():
         for name in EVENTS
     ],
 )
-def test_an_event_is_logged_with_the_fields_that_the_readme_lists(event, records, request):
+def test_an_event_is_logged_with_the_fields_that_the_guide_lists(event, records, request):
     happen = HAPPENINGS[event]
     arguments = happen.__code__.co_varnames[: happen.__code__.co_argcount]
     expected = happen(*map(request.getfixturevalue, arguments))
@@ -289,7 +289,7 @@ def test_an_event_is_logged_with_the_fields_that_the_readme_lists(event, records
     assert records.leaks("in-the-query") == []
 
 
-def test_the_readme_lists_every_event_every_field_and_every_figure():
+def test_the_guide_lists_every_event_every_field_and_every_figure():
     assert LISTED.keys() == EVENTS.keys()
     fields = set().union(*(event.fields for event in LISTED.values()))
     explained = " ".join(table("field")).replace("`", "").replace(",", "").split()

@@ -1,4 +1,4 @@
-"""The counters of a manager, as the README lists them."""
+"""The counters of a manager, as OPERATIONS.md lists them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pickle
 import random
 import re
 import threading
+from typing import Any
 
 import prometheus_client
 import pytest
@@ -293,12 +294,16 @@ def test_a_pickled_auth_counts_from_nought(server, monkeypatch):
     assert pickle.loads(pickle.dumps(auth.manager.stats())).obtained == 1
 
 
-def test_the_readmes_metrics_are_the_figures(server, auth, monkeypatch):
+def test_the_metrics_of_the_guide_are_the_figures(server, monkeypatch):
     registry = prometheus_client.CollectorRegistry(auto_describe=True)
     monkeypatch.setattr(prometheus_client, "REGISTRY", registry)
     (block,) = re.findall(r"```python\n(.*?)```", SECTION, re.DOTALL)
-    exec(compile(block, "README.md", "exec"), {"auth": auth})
-    auth.authorize()
+    monkeypatch.setenv("CLIENTCREDS_TOKEN_ENDPOINT", server.token_endpoint)
+    monkeypatch.setenv("CLIENTCREDS_CLIENT_ID", server.client_id)
+    monkeypatch.setenv("CLIENTCREDS_CLIENT_SECRET", server.client_secret)
+    names: dict[str, Any] = {}
+    exec(compile(block, ".github/docs/OPERATIONS.md", "exec"), names)
+    auth = names["auth"].authorize()
     server.revoke_all()
     assert requests.get(server.api_url, auth=auth).ok
     stats = auth.manager.stats()
@@ -320,7 +325,7 @@ def test_the_last_error_of_several_requests_is_the_latest_of_all(clock):
     assert manager.stats().last_error_at == clock.time()
 
 
-def test_the_fields_of_a_record_have_the_names_that_readme_promises(auth, caplog):
+def test_the_fields_of_a_record_have_the_names_that_the_guide_promises(auth, caplog):
     caplog.set_level(logging.DEBUG, "clientcreds_requests")
     token = auth.get_token()
     (record,) = (r for r in caplog.records if r.name.startswith("clientcreds_requests"))

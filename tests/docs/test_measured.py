@@ -1,24 +1,17 @@
-"""What README says of figures stands in the tables that the benchmarks have left."""
+"""Each figure that the page on benchmarks gives is in the tables that they have left."""
 
 from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
 import pytest
+from pages import ROOT, anchor, section
 
-ROOT = Path(__file__).parent.parent.parent
-RESULTS = ROOT / "tests" / "benchmarks" / "results"
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-SECTION = README.partition("\n## Measured\n")[2].partition("\n## ")[0]
+BENCHMARKS = ROOT / "tests" / "benchmarks"
+RESULTS = BENCHMARKS / "results"
+SECTION = section(BENCHMARKS / "README.md", "## Measured")
 CLAIMS = re.findall(r"^- (.*(?:\n  .*)*)", SECTION, re.MULTILINE)
-
-
-def anchor(heading: str) -> str:
-    """As GitHub makes it of a heading."""
-    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
-
 
 TABLES = {
     anchor(table.partition("\n")[0]): table
@@ -28,7 +21,7 @@ TABLES = {
 
 @pytest.mark.parametrize("claim", CLAIMS)
 def test_every_number_of_a_claim_is_in_a_table_that_it_points_to(claim):
-    targets = re.findall(r"\]\(tests/benchmarks/results/tables\.md#([^)]+)\)", claim)
+    targets = re.findall(r"\]\(results/tables\.md#([^)]+)\)", claim)
     assert targets
     shown = "".join(TABLES[target] for target in targets)
     numbers = re.findall(r"\d[\d,.]*\d|\d", re.sub(r"\]\([^)]*\)|`[^`]*`", "", claim))

@@ -1,4 +1,4 @@
-"""The section of README.md on coming from another library: what it says, and both pieces of code.
+"""The guide to coming from another library: what it says, and both pieces of code.
 
 The libraries are in the extra ``bench``. With CLIENTCREDS_PEERS=required none may be missing.
 """
@@ -9,11 +9,12 @@ import importlib
 import os
 import re
 from configparser import ConfigParser
-from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 from helpers import Held, together, token_answer, until
+from pages import GUIDES, ROOT, blocks, section, text_of
 
 import clientcreds_requests
 from clientcreds_requests import ClientSecretBasic, TokenError
@@ -21,13 +22,9 @@ from clientcreds_requests.testing import Answer, LocalAuthorizationServer
 
 pytestmark = pytest.mark.tells_secrets("requests-oauthlib logs secret and token")
 
-ROOT = Path(__file__).parent.parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-SECTION = README.partition("## Coming from another library\n")[2].partition("\n## ")[0]
-PAIRS = {
-    part.partition("\n")[0]: re.findall(r"```python\n(.*?)```", part, re.DOTALL)
-    for part in SECTION.split("\n### ")[1:]
-}
+GUIDE = GUIDES / "MIGRATING.md"
+SECTION = section(GUIDE, "## From four Python libraries")
+PAIRS = {part.partition("\n")[0]: blocks(part) for part in SECTION.split("\n### ")[1:]}
 MODULES = {
     "requests-oauthlib": "requests_oauthlib",
     "Authlib": "authlib.integrations.requests_client",
@@ -46,7 +43,7 @@ every_library = pytest.mark.parametrize("library", MODULES)
 
 
 class Migration:
-    """Runs the code of the README with one library, and without, against a server."""
+    """Runs the code of the guide with one library, and without, against a server."""
 
     def __init__(self, library: str, server: LocalAuthorizationServer) -> None:
         self.peer = importlib.import_module(MODULES[library])
@@ -58,9 +55,8 @@ class Migration:
         here = here.replace("https://api.example.com/v1", self._server.api_url)
         # requests_oauth2client has this switch for loopback, requests-oauthlib a variable.
         here = here.replace('["CLIENT_SECRET"])\nauth', '["CLIENT_SECRET"], testing=True)\nauth')
-        names = {name: getattr(clientcreds_requests, name) for name in clientcreds_requests.__all__}
-        names |= {"os": os, "requests": requests}
-        exec(compile(here, "README.md", "exec"), names)
+        names: dict[str, Any] = {}
+        exec(compile(here, str(GUIDE.relative_to(ROOT)), "exec"), names)
         return names
 
     def before(self):
@@ -257,3 +253,46 @@ def test_requests_oauth2client_asks_once_for_every_cold_thread(migrate, server):
     work = iter([release, lambda: migration.call(names), lambda: migration.call(names)])
     together(3, lambda: next(work)())
     assert len(server.token_requests) == 2
+
+
+# From the JavaScript original
+
+ORIGINAL = section(GUIDE, "## From @schematize/client-credentials")
+ROWS = re.findall(r"^\| (.*?) \| (.*?) \| (.*?) ?\|$", ORIGINAL, re.MULTILINE)[1:]
+
+
+NAMES = """
+ClientCredentials endpoints.token endpoints.revoke clientId clientSecret scope resources
+initialized initialize authorize authorizing signout getUserInfo
+authorized accessToken headers expires userInfo error errorDescription errorUri
+"""
+
+
+def test_every_name_of_the_original_has_one_here():
+    there = "\n".join(row[0] for row in ROWS)
+    for name in NAMES.split():
+        assert re.search(rf"\b{re.escape(name)}\b", there), name
+
+
+@pytest.mark.parametrize("name", re.findall(r"`auth\.(\w+)", "".join(row[1] for row in ROWS)))
+def test_what_is_named_here_is_there(name):
+    assert hasattr(clientcreds_requests.ClientCredentialsAuth, name)
+
+
+def test_the_example_of_the_original_becomes_one_that_runs(server, monkeypatch):
+    monkeypatch.setenv("CLIENT_SECRET", server.client_secret)
+    [code] = blocks(ORIGINAL)
+    for host, here in {
+        "https://auth.example.com/token": server.token_endpoint,
+        "https://api.example.com/v1": server.api_url,
+        "your-client-id": server.client_id,
+    }.items():
+        assert host in code
+        code = code.replace(host, here)
+    names: dict[str, Any] = {}
+    exec(compile(code, str(GUIDE.relative_to(ROOT)), "exec"), names)
+    assert names["response"].json()["scope"] == "api:read api:write"
+
+
+def test_every_block_of_the_guide_is_run_here():
+    assert len(blocks(text_of(GUIDE))) == 2 * len(MODULES) + 1

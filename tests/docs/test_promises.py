@@ -1,4 +1,4 @@
-"""The table of security promises in README.md: every row names tests, and the tests are there.
+"""The table of security promises in SECURITY.md: every row names tests, and the tests are there.
 
 Those at the end show what no other file shows.
 """
@@ -18,15 +18,14 @@ from urllib.parse import quote, quote_plus
 import pytest
 import requests
 from helpers import elsewhere
+from pages import ROOT, section
 
 import clientcreds_requests
 from clientcreds_requests import ClientCredentialsSession
 from clientcreds_requests.testing import Answer
 
-ROOT = Path(__file__).parent.parent.parent
 PACKAGE = Path(clientcreds_requests.__file__).parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-SECTION = README.partition("## Security promises\n")[2].partition("\n## ")[0]
+SECTION = section(ROOT / ".github" / "SECURITY.md", "## Security promises")
 ROWS = re.findall(r"^\| (.*?) \| (.*?) \|$", SECTION, re.MULTILINE)[1:]
 
 

@@ -1,4 +1,4 @@
-"""The table of providers in README.md: what a row says is what the provider's file says.
+"""The table of providers in PROVIDERS.md: what a row says is what the provider's file says.
 
 The files, in tests/providers, are run against doubles of the providers.
 """
@@ -14,13 +14,12 @@ from pathlib import Path
 
 import pytest
 import trustme
+from pages import GUIDES, ROOT, section
 
 from clientcreds_requests import ClientAssertion, ClientCredentialsAuth
 from clientcreds_requests.jwt import DPoPKey, PrivateKeyJWT
 
-ROOT = Path(__file__).parent.parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-SECTION = README.partition("## Providers")[2].partition("\n## ")[0]
+SECTION = section(GUIDES / "PROVIDERS.md", "## Providers")
 ROWS = [
     [cell.strip() for cell in row.split("|")[1:-1]] for row in re.findall(r"^\|.*", SECTION, re.M)
 ]
