@@ -26,6 +26,8 @@ from ._urls import leaves_by_proxy, without_query
 from .exceptions import InsecureProxyError
 from .tokens import Moment
 
+__all__ = ["RetryAdapter"]
+
 logger: logging.Logger = logging.getLogger(__name__)
 
 #: Sent with every request to the authorization server.

@@ -29,6 +29,8 @@ from .exceptions import CallableError, TokenError
 from .token_endpoint import TokenEndpoint, certificate
 from .tokens import Token, TokenRequest
 
+__all__ = ["Metadata", "discover"]
+
 #: The longest URL of a token endpoint, in characters: error messages contain it.
 MAX_URL = 1000
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from ._keys import KeySource
 
+__all__ = ["DPoPKey", "ProofKey"]
+
 #: How many origins' nonces are kept: those that gave a new one last.
 MAX_NONCES = 64
 

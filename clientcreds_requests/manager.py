@@ -103,7 +103,7 @@ class TokenManager:
         return token if token is not None else self._obtain(request, insist)
 
     def invalidate(self, token: Token, request: TokenRequest = TokenRequest()) -> bool:
-        """Drop a refused token if it still is the one that is cached.
+        """Drop a refused token if it still is the one cached for the request.
 
         Its replacement stays for ten seconds, whatever an API that refuses every token says.
 

@@ -122,7 +122,7 @@ class RedisTokenStore:
                 self._ask(lambda: self._tell(seal, lock, outcome))
 
     def forget(self, key: bytes, token: Token) -> None:
-        """Drop a token that the API has refused, for all processes, if it is the one stored."""
+        """Drop a token that the API has refused, for all processes, if the key has it."""
         seal = Seal(key + self._encryption_key, self._prefix)
         del key
 

@@ -185,7 +185,7 @@ class TokenEndpoint(TokenSource):
         return ask(newer)
 
     def ask_as(self, auth: ClientAuth, request: TokenRequest, until: float) -> Token:
-        """Return a new token; the client authenticates by that method.
+        """Return a new token for a request, with ``auth`` for the client; give up at ``until``.
 
         :raises TokenError: if there is none.
         """

@@ -259,7 +259,11 @@ class Token(_Frozen):
 
 
 class Fetched(NamedTuple):
-    """A token from a :class:`TokenSource`, and whether it came from a shared store."""
+    """What a :class:`TokenSource` returns.
+
+    :param token: the token.
+    :param from_store: True if it came from a shared store.
+    """
 
     token: Token
     from_store: bool = False
@@ -283,7 +287,7 @@ class TokenSource(ABC):
 
     @abstractmethod
     def report(self, request: TokenRequest, outcome: Fetched | TokenError, took: float, /) -> None:
-        """Log an outcome, after all waiting callers have it.
+        """Log the outcome of a request, after all waiting callers have it.
 
         :param took: seconds that :meth:`fetch` took.
         """

@@ -100,12 +100,17 @@ class RecordedRequest:
     method: str
     """Empty, as are path and headers, for a connection that was reset unread during an outage."""
     path: str
+    """Of the URL, as it was sent."""
     query: str
+    """Of the URL, without the question mark."""
     version: str
+    """Such as ``HTTP/1.1``."""
     headers: HTTPMessage
     """``headers.get(name)`` and ``headers.get_all(name)`` ignore the case of names."""
     body: bytes
+    """As it was sent; see :attr:`params`."""
     client_port: int
+    """The port of the client's end: requests on one connection have the same."""
     started: float
     """When its first line had arrived."""
     ended: float | None = None

@@ -37,7 +37,15 @@ def _is_call(request: RecordedRequest) -> bool:
 
 @dataclass(frozen=True)
 class IssuedToken:
-    """An access token as the server knows it; times are seconds of a monotonic clock."""
+    """An access token as the server knows it.
+
+    :param access_token: what the API accepts.
+    :param client_id: the client that it was issued to.
+    :param scope: as granted, space-separated.
+    :param issued_at: seconds of the monotonic clock.
+    :param lifetime: seconds. None: it does not expire.
+    :param revoked: True if the API refuses it.
+    """
 
     access_token: str = field(repr=False)
     client_id: str
