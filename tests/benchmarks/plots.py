@@ -1,9 +1,13 @@
-"""The plots, as SVG that reads on light and on dark pages; drawn from the tables' rows."""
+"""The plots, as SVG for light and dark pages, narrow enough for a screen of 400 pixels.
+
+``python -m tests.benchmarks.plots`` draws them again from the results that are kept.
+"""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from xml.sax.saxutils import escape
@@ -23,7 +27,9 @@ text { font: 12px -apple-system, "Segoe UI", Helvetica, Arial, sans-serif; fill:
 }
 """
 
-NAMES, BAR, LABEL, ROW, GAP = 156, 70, 40, 24, 18
+NAMES, BAR, LABEL, ROW, GAP = 150, 84, 42, 20, 16
+#: How many panels stand beside one another.
+ACROSS = 2
 
 
 class Panel(NamedTuple):
@@ -52,57 +58,78 @@ PANELS = (
 
 def draw(folder: Path, tables: Sequence[Table]) -> None:
     """Draw what the tables allow."""
-    rows = {table.name: [row for row in table.rows if "failed" not in row] for table in tables}
+    for name, text in drawn({table.name: table.rows for table in tables}).items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def drawn(tables: Mapping[str, Sequence[Row]]) -> dict[str, str]:
+    """The plots that the tables allow, by file name."""
+    rows = {name: [row for row in rows if "failed" not in row] for name, rows in tables.items()}
     panels = [panel for panel in PANELS if rows.get(panel.table)]
+    plots = dict[str, str]()
     if panels:
-        (folder / "overview.svg").write_text(overview(panels, rows), encoding="utf-8")
+        plots["overview.svg"] = overview(panels, rows)
     if rows.get("renewal"):
-        (folder / "renewal.svg").write_text(renewal(rows["renewal"]), encoding="utf-8")
+        plots["renewal.svg"] = renewal(rows["renewal"])
+    return plots
 
 
-def overview(panels: Sequence[Panel], tables: dict[str, list[Row]]) -> str:
-    """A row for each contender, a column of bars for each of the panels."""
+def kept(folder: Path) -> dict[str, list[Row]]:
+    """The rows of the tables that are kept in a folder."""
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    return {name: table["rows"] for name, table in results["tables"].items()}
+
+
+def overview(panels: Sequence[Panel], tables: Mapping[str, Sequence[Row]]) -> str:
+    """A row of bars for each contender in each of the panels, which stand in pairs."""
     chosen = [(panel, _chosen(tables[panel.table])) for panel in panels]
     names = list(dict.fromkeys(name for _, rows in chosen for name in rows))
-    parts = [_text(0, _y(n), name, _kind(name)) for n, name in enumerate(names)]
-    for column, (panel, rows) in enumerate(chosen):
+    height = 56 + ROW * len(names)
+    parts = list[str]()
+    for number, (panel, rows) in enumerate(chosen):
+        top, column = divmod(number, ACROSS)
+        top *= height
         left = NAMES + column * (BAR + LABEL + GAP)
+        if column == 0:
+            parts += [_text(0, top + _y(n), name, _kind(name)) for n, name in enumerate(names)]
         first, second = (line.format(**next(iter(rows.values()))) for line in panel.heading)
-        parts += [_text(left, 16, first, "title"), _text(left, 33, second, "muted")]
-        parts.append(_line(left, 42, left, 44 + ROW * len(names)))
+        parts += [_text(left, top + 14, first, "title"), _text(left, top + 30, second, "muted")]
+        parts.append(_line(left, top + 36, left, top + 38 + ROW * len(names)))
         values = {name: panel.value(row) for name, row in rows.items()}
         longest = _longest(list(values.values()))
         for name, value in values.items():
-            y = _y(names.index(name))
+            y = top + _y(names.index(name))
             width = BAR * min(1.0, value / longest)
             parts.append(_bar(left, y - 11, width, 14, _kind(name)))
             if value > longest:  # the bar is cut
                 parts.append(_line(left + BAR - 14, y + 5, left + BAR - 8, y - 13, "gap"))
             parts.append(_text(left + width + 5, y, panel.form.format(value), _kind(name)))
-    return _svg(NAMES + len(panels) * (BAR + LABEL + GAP), 50 + ROW * len(names), parts)
+    pairs = -(-len(chosen) // ACROSS)
+    return _svg(NAMES + ACROSS * (BAR + LABEL) + GAP, pairs * height - 12, parts)
 
 
-def renewal(rows: Sequence[Row], width: int = 590, height: int = 30, top: float = 350.0) -> str:
+def renewal(rows: Sequence[Row], width: int = 420, height: int = 26, top: float = 350.0) -> str:
     """A strip for each contender: its slowest calls over time."""
     parts = [
-        _text(NAMES, 16, "Renewal: the slowest call under way in each tenth of a second", "title"),
-        _text(NAMES, 33, f"full height: {top:.0f} ms and more", "muted"),
+        _text(0, 14, "Renewal: the slowest call in each tenth of a second", "title"),
+        _text(0, 30, f"full height: {top:.0f} ms and more", "muted"),
     ]
     tenths = max(len(row["timeline"]) for row in rows)
     step = width / tenths
     for number, row in enumerate(rows):
         name, kind = row["contender"], _kind(row["contender"])
-        base = 42 + (number + 1) * (height + 10)
+        base = 36 + (number + 1) * (height + 22)
+        parts.append(_text(0, base - height - 5, name, kind))
+        slowest = f"up to {row['slowest']:,.0f} ms"
+        parts.append(_text(NAMES, base - height - 5, slowest, kind))
         for tenth, value in enumerate(row["timeline"]):
             tall = max(0.6, height * min(1.0, value / top))
-            parts.append(_bar(NAMES + tenth * step, base - tall, step * 0.9, tall, kind))
-        parts.append(_line(NAMES, base + 0.5, NAMES + width, base + 0.5))
-        parts.append(_text(0, base - 2, name, kind))
-        parts.append(_text(NAMES + width + 10, base - 2, f"up to {row['slowest']:,.0f} ms", kind))
-    end = 60 + len(rows) * (height + 10)
+            parts.append(_bar(tenth * step, base - tall, step * 0.9, tall, kind))
+        parts.append(_line(0, base + 0.5, width, base + 0.5))
+    end = 54 + len(rows) * (height + 22)
     for second in range(0, tenths // 10 + 1, 3):
-        parts.append(_text(NAMES + second * 10 * step, end, f"{second} s", "muted"))
-    return _svg(NAMES + width + 110, end + 8, parts)
+        parts.append(_text(second * 10 * step, end, f"{second} s", "muted"))
+    return _svg(width + 16, end + 8, parts)
 
 
 def _chosen(rows: Sequence[Row]) -> dict[str, Row]:
@@ -123,7 +150,7 @@ def _longest(values: Sequence[float]) -> float:
 
 
 def _y(number: int) -> float:
-    return 60 + ROW * number
+    return 52 + ROW * number
 
 
 def _kind(name: str) -> str:
@@ -152,3 +179,10 @@ def _svg(width: float, height: float, parts: Sequence[str]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" '
         f'width="{width:.0f}" height="{height:.0f}">\n<style>{style}</style>\n{content}\n</svg>\n'
     )
+
+
+RESULTS = Path(__file__).parent / "results"
+
+if __name__ == "__main__":
+    for name, text in drawn(kept(RESULTS)).items():
+        (RESULTS / name).write_text(text, encoding="utf-8")

@@ -69,8 +69,8 @@ def shown(value: Any, form: str) -> str:
     return form.format(value)
 
 
-#: What the README shows of the tables: headings, and the table, key and format for each; several
-#: rows of a contender are shown beside one another.
+#: What the page on them shows of the tables: headings, and the table, key and format for each;
+#: several rows of a contender are shown beside one another.
 SUMMARY = {
     "attach, times a fixed header": ("attach", "ratio", "{:.1f}"),
     "cold threads: token requests": ("herd", "token_requests", "{}"),
@@ -84,7 +84,7 @@ SUMMARY = {
 
 
 def summary(tables: Mapping[str, Mapping[str, Any]]) -> str:
-    """A line for each contender, with what matters most, for the README.
+    """A line for each contender, with what matters most, for the page on them.
 
     :param tables: by name, as they are kept.
     """
