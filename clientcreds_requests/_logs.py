@@ -1,9 +1,10 @@
-"""Every event that is logged, with its level and message."""
+"""What is seen from outside: every event that is logged, and the state of a token in a ``repr``."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import math
 from collections.abc import Mapping
 
 from .exceptions import TokenError
@@ -72,3 +73,11 @@ def log(
         extra = {PREFIX + name: value for name, value in known.items()}
         with contextlib.suppress(Exception):  # a failing handler or filter must not lose a token
             logger.log(level, message, known, extra=extra, stacklevel=2)
+
+
+def state_of(token: Token | None, leeway: float) -> str:
+    """Return for a ``repr`` whether a token is usable, and for how long."""
+    left = token.seconds_left() - leeway if token is not None else 0.0
+    if left <= 0:
+        return "no usable token"
+    return "usable until refused" if left == math.inf else f"usable for {left:.0f} s"

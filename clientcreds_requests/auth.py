@@ -14,6 +14,7 @@ from requests.auth import AuthBase
 from ._checks import HEADERS_HAVE_STORE, ExtraHeaders
 from ._env import by_environment, by_issuer
 from ._fork import warn_caller
+from ._logs import state_of
 from ._replay import Replay
 from ._urls import AllowedOrigins, without_query
 from .client_auth import ClientAuth, ClientAuthName, client_auth_for
@@ -199,7 +200,8 @@ class ClientCredentialsAuth(AuthBase):
 
     def __repr__(self) -> str:
         where = without_query(self.endpoint.url)
-        return f"<{type(self).__name__} {where} {self.endpoint.client_id!r} {self._request!r}>"
+        who, held = self.endpoint.client_id, state_of(self._entry.token, self.manager.leeway)
+        return f"<{type(self).__name__} {where} {who!r} {self._request!r}: {held}>"
 
     def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
         """Put the token on a request, if its origin may receive it.

@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 
 from ._checks import seconds
 from ._fork import reset_in_child, start_thread
-from ._logs import log
+from ._logs import log, state_of
 from ._redaction import forget_frames, raised_at
 from ._state import Entries, Entry, Fetch
 from .exceptions import WITHIN_ITSELF, CallableError, TokenError, TokenTimeout, raise_again
@@ -65,8 +65,6 @@ class TokenManager:
         renew_ahead: float | None = None,
         deadline: float = 30.0,
     ) -> None:
-        if not isinstance(fetch, TokenSource) and not callable(fetch):
-            raise TypeError("fetch must be a callable that takes a TokenRequest")
         self.leeway: float = seconds("leeway", leeway, zero=True)
         self.renew_ahead: float | None = (
             None if renew_ahead is None else seconds("renew_ahead", renew_ahead, zero=True)
@@ -91,6 +89,10 @@ class TokenManager:
             entry.begin_anew(self.leeway, self.renew_ahead)
         reset_in_child(self, TokenManager._begin_anew)
 
+    def __repr__(self) -> str:
+        held = state_of(self._latest.token if self._latest else None, self.leeway)
+        return f"<{type(self).__name__} {self._source!r}: {held}>"
+
     def get_token(self, request: TokenRequest = TokenRequest(), *, insist: bool = False) -> Token:
         """Return a usable token, fetching one if there is none.
 
@@ -109,8 +111,7 @@ class TokenManager:
 
         :return: True if it was dropped.
         """
-        dropped = self._drop(token, request)
-        if dropped:
+        if dropped := self._drop(token, request):
             log(logger, "token_refused", token=token, scope=request.scope)
         return dropped
 
@@ -195,8 +196,7 @@ class TokenManager:
             if fetch.token is not None:
                 return fetch.token
             if fetch.error is not None:
-                held = entry.unexpired()
-                if held is not None:
+                if (held := entry.unexpired()) is not None:
                     return held
                 raise_again(fetch.error)
             # Interrupted in its thread, given up as overdue, or the token held has expired.

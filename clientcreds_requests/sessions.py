@@ -135,6 +135,11 @@ class ClientCredentialsSession(Session):
         """
         return cls(**by_environment(prefix, options))
 
+    def __repr__(self) -> str:
+        auth: object = self.auth  # which may have been replaced, by a pair with a password
+        shown = repr(auth) if isinstance(auth, ClientCredentialsAuth) else type(auth).__name__
+        return f"<{type(self).__name__} {self.base_url or 'without a base URL'} {shown}>"
+
     def _adapter_below(self, url: str) -> BaseAdapter:
         """Return the adapter that would serve the URL if no retry adapter were mounted."""
         for prefix, adapter in self.adapters.items():

@@ -82,6 +82,9 @@ class StoredFetch(TokenSource):
         self._store = store
         self._leeway = leeway
 
+    def __repr__(self) -> str:
+        return f"{type(self._store).__name__} {self._endpoint!r}"
+
     def fetch(
         self, request: TokenRequest, until: float, rejected: Token | None, refused: bool
     ) -> Fetched:

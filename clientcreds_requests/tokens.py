@@ -107,9 +107,10 @@ class TokenRequest(_Frozen):
         return type(self)(**{**fields, **changes})
 
     def __repr__(self) -> str:
-        fields = f"scope={self.scope!r}, resources={self.resources!r}, audience={self.audience!r}"
+        fields = [f"{n}={v!r}" for n in self.__match_args__[:3] if (v := getattr(self, n))]
         names = ", ".join(name for name, _ in self.extra_params)
-        return f"TokenRequest({fields}, extra_params=<{names}>)"
+        fields += [f"extra_params=<{names}>"] if names else []
+        return f"TokenRequest({', '.join(fields)})"
 
     def params(self) -> dict[str, Any]:
         """Return the parameters of the token request; empty ones are left out."""
@@ -242,10 +243,8 @@ class Token(_Frozen):
         return Token, (*values, dict(self.extra), self.authorization)
 
     def __repr__(self) -> str:
-        return (
-            f"Token(expires_at={self.expires_at!r}, scope={self.scope!r}, "
-            f"token_type={self.token_type!r})"
-        )
+        state = f"token_type={self.token_type!r}, seconds_left={max(0, self.seconds_left()):.0f}"
+        return f"Token(expires_at={self.expires_at!r}, scope={self.scope!r}, {state})"
 
     @property
     def fingerprint(self) -> str:
@@ -297,7 +296,12 @@ class PlainSource(TokenSource):
     """A source that calls ``fetch(request)`` and leaves logging to it."""
 
     def __init__(self, fetch: Callable[[TokenRequest], Token]) -> None:
+        if not callable(fetch):
+            raise TypeError("fetch must be a callable that takes a TokenRequest")
         self._fetch = fetch
+
+    def __repr__(self) -> str:
+        return getattr(self._fetch, "__qualname__", type(self._fetch).__name__)
 
     def fetch(self, request: TokenRequest, *_: object) -> Fetched:
         """Return the token of the callable."""

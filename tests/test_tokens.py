@@ -285,7 +285,8 @@ def test_a2_another_token_type_stands_in_the_header():
 
 def test_s1_a_token_shows_neither_itself_nor_extra_members():
     token = Token("abc-token", 1.5, "a", extra={"id_token": "xyz-token"})
-    assert repr(token) == "Token(expires_at=1.5, scope='a', token_type='Bearer')"
+    shown = "Token(expires_at=1.5, scope='a', token_type='Bearer', seconds_left=0)"
+    assert repr(token) == shown
     assert f"{token} {token!s}" == f"{token!r} {token!r}"
 
 
@@ -389,7 +390,7 @@ def test_nothing_of_a_value_changes(name):
     [lambda value: pickle.loads(pickle.dumps(value)), copy.copy, copy.deepcopy],
     ids=["pickle", "copy", "deepcopy"],
 )
-def test_a_value_can_be_copied(name, copied):
+def test_a_value_can_be_copied(name, copied, clock):
     value = VALUES[name]()
     twin = copied(value)
     assert (type(twin), twin, hash(twin)) == (type(value), value, hash(value))
