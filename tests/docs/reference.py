@@ -13,6 +13,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+import textwrap
 from collections.abc import Iterable, Iterator
 from types import ModuleType
 from typing import Any
@@ -215,7 +216,7 @@ def prose(text: str | None) -> str:
     found = []
     for paragraph in re.split(r"\n\s*\n", inspect.cleandoc(text or "").strip()):
         if paragraph.startswith("    ") and found:
-            found.append(f"```python\n{inspect.cleandoc(paragraph)}\n```")
+            found.append(f"```python\n{textwrap.dedent(paragraph)}\n```")
         else:
             found.append(inline(paragraph))
     return "\n\n".join(found)
