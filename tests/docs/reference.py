@@ -213,13 +213,17 @@ def source(number: str, part: str) -> str:
 
 def prose(text: str | None) -> str:
     """Text of a docstring as Markdown."""
-    found = []
-    for paragraph in re.split(r"\n\s*\n", inspect.cleandoc(text or "").strip()):
+    found, code = list[str](), list[str]()
+    for paragraph in [*re.split(r"\n\s*\n", inspect.cleandoc(text or "")), ""]:
         if paragraph.startswith("    ") and found:
-            found.append(f"```python\n{textwrap.dedent(paragraph)}\n```")
-        else:
-            found.append(inline(paragraph))
-    return "\n\n".join(found)
+            code.append(paragraph)
+            continue
+        if code:
+            listing = textwrap.dedent("\n\n".join(code))
+            found.append(f"```python\n{listing}\n```")
+            code = []
+        found.append(inline(paragraph))
+    return "\n\n".join(found).strip()
 
 
 def inline(text: str) -> str:
