@@ -196,7 +196,7 @@ class TokenEndpoint(TokenSource):
         failed: dict[str, TokenError] = {}
         for body in bodies:
             # Some frameworks answer JSON with a 500: try the form without a wait.
-            final = frozenset[int]() if body == bodies[-1] else frozenset({500})
+            final = frozenset({500}) if body == "json" and len(bodies) > 1 else frozenset[int]()
             try:
                 token = self._post(auth, request, body, until, final)
             except TokenError as error:
