@@ -190,4 +190,4 @@ def test_check_says_that_the_endpoint_of_the_metadata_refuses_the_client(server,
     server.answer_next(*[Answer(400, {"error": "unauthorized_client"})] * 4)
     result = run("check", "--issuer", issuer.url)
     assert result.status == 1
-    assert result.out.endswith("does not grant this client client_credentials)\n")
+    assert result.out.endswith("the server does not let this client use this grant_type)\n")

@@ -280,6 +280,9 @@ class LocalAuthorizationServer:
 
             server.answer_next(Answer(503, headers={"Retry-After": "1"}), RESET)
 
+        A new auth whose body is ``auto`` asks twice, with JSON and with a form: give it an error
+        twice.
+
         :param answers: an :class:`Answer`; ``RESET``; ``HANG``; bytes that are sent as they are, in
             one piece or as an iterable of pieces, before the connection is closed; None for the
             regular answer; or a callable that takes the request and returns one of these.
@@ -338,7 +341,7 @@ class LocalAuthorizationServer:
             return oauth_error("unsupported_grant_type", "grant_type must be client_credentials")
         scope = params.get("scope")
         if self.scopes is not None:
-            if not self.scopes.issuperset((scope or "").split()):
+            if not set((scope or "").split()) <= set(self.scopes):
                 return oauth_error("invalid_scope", "unknown scope")
             scope = scope or " ".join(sorted(self.scopes))
         token = self.issue(client, scope)
