@@ -1,0 +1,372 @@
+"""Tokens by which a workload proves who it is, from the platform that it runs on.
+
+Each is a callable without arguments that returns the token of this moment: for
+``FederatedAssertion``, as a value in ``extra_params``, or wherever else a callable is taken. It
+fetches anew whenever it is called, holds no token, and can be pickled.
+
+The metadata services of clouds are asked directly, never through a proxy. No redirect is followed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import requests
+
+from ._checks import identifier, seconds
+from ._redaction import Redactor, forget_frames
+from ._responses import json_object, raise_unanswered
+from ._urls import is_secure, prepare_url, without_query
+from .adapters import HEADERS, RETRY_STATUSES, RetriedRequest, retry_after, send
+from .exceptions import TokenError
+
+#: The maximum size of a token, in bytes.
+MAX_TOKEN = 16 * 1024
+
+# How often a file that is empty or being written is read, and the seconds in between.
+_READS, _BETWEEN_READS = 5, 0.02
+
+# The agent of Azure Arc puts its challenges there; no other file may be sent in answer to one.
+_ARC_FOLDERS = {
+    "linux": "/var/opt/azcmagent/tokens",
+    "win32": r"%ProgramData%\AzureConnectedMachineAgent\Tokens",
+}
+_MAX_ARC_KEY = 4096
+
+
+class IdentityToken(ABC):
+    """Base of the callables of this module; equal if made with equal arguments."""
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        return f"{type(self).__name__}({given})"
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and vars(other) == vars(self)
+
+    def __hash__(self) -> int:
+        return hash((type(self), *vars(self).values()))
+
+    def __call__(self) -> str:
+        """Return the token of this moment.
+
+        :raises TokenError: if there is none; it names the place where it should have been.
+        """
+        try:
+            return self._fetch()
+        except TokenError as error:
+            forget_frames(error)  # which hold what is sent to get a token
+            failure = error
+        try:
+            raise failure
+        finally:
+            del failure  # or it would be kept by its own traceback
+
+    @abstractmethod
+    def _fetch(self) -> str:
+        """Return the token, or raise a TokenError."""
+
+
+class FileToken(IdentityToken):
+    """The token in a file, read anew for every token request.
+
+    As Kubernetes projects tokens of service accounts
+    (https://kubernetes.io/docs/tasks/configure-pod-container/configure-service-account/), and as
+    the helpers of SPIFFE write JWT-SVIDs. A byte order mark and the final newline are dropped. A
+    file that changes while it is read is read again.
+
+    :param path: path of the file; it need not exist yet.
+    :raises TypeError, ValueError: if it is no path.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        text = os.fspath(path) if isinstance(path, os.PathLike) else path
+        self.path: str = _no_token("path", text)
+
+    def _fetch(self) -> str:
+        where = f"the file {self.path}"
+        problem = ""
+        for attempt in range(_READS):
+            if attempt:
+                time.sleep(_BETWEEN_READS)
+            if os.path.exists(self.path) and not os.path.isfile(self.path):
+                raise _no_token_from(where, "it is no file")  # to read a pipe would hang
+            try:
+                content, is_whole = _read(self.path)
+            except OSError as error:
+                reason = error.strerror or type(error).__name__
+                raise _no_token_from(where, f"it cannot be read: {reason}") from None
+            if not is_whole:
+                problem = "it changed each time it was read"
+            elif not content.strip():
+                problem = "it is empty"
+            else:
+                text = content.removeprefix(b"\xef\xbb\xbf").decode("ascii", "replace")
+                return _checked(where, text.removesuffix("\n").removesuffix("\r"))
+        raise _no_token_from(where, problem, retryable=True)
+
+
+class EnvToken(IdentityToken):
+    """The token in an environment variable, read anew for every token request.
+
+    :param name: name of the variable; it need not be set yet.
+    :raises TypeError, ValueError: if it is no name.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name: str = _no_token("name", name)
+
+    def _fetch(self) -> str:
+        where = f"the environment variable {self.name}"
+        value = os.environ.get(self.name)
+        if not value:
+            raise _no_token_from(where, "it is empty" if value == "" else "it is not set")
+        return _checked(where, value.removesuffix("\n"))
+
+
+class GitHubActionsToken(IdentityToken):
+    """The OpenID Connect token of a job of GitHub Actions.
+
+    The job needs ``permissions: id-token: write``. Source:
+    https://docs.github.com/en/actions/reference/security/oidc#methods-for-requesting-the-oidc-token
+
+    :param audience: ``aud`` of the token. None: the URL of the repository's owner.
+    :param timeout: seconds for the whole request; it also ends with the token request.
+    :raises TypeError, ValueError: for arguments that cannot work.
+    """
+
+    def __init__(self, audience: str | None = None, *, timeout: float = 10.0) -> None:
+        self.audience: str | None = audience and identifier("audience", audience)
+        self.timeout: float = seconds("timeout", timeout)
+
+    def _fetch(self) -> str:
+        where = "GitHub Actions"
+        url = os.environ.get("ACTIONS_ID_TOKEN_REQUEST_URL")
+        secret = os.environ.get("ACTIONS_ID_TOKEN_REQUEST_TOKEN")
+        if not url or not secret:
+            name = "ACTIONS_ID_TOKEN_REQUEST_" + ("TOKEN" if url else "URL")
+            raise _no_token_from(
+                where, f"{name} is not set: give the job 'permissions: id-token: write'"
+            )
+        if not is_secure(url):  # the secret would travel in the clear
+            raise _no_token_from(where, "ACTIONS_ID_TOKEN_REQUEST_URL is not https")
+        query = {"audience": self.audience} if self.audience else {}
+        headers = {"Authorization": f"bearer {secret}"}
+        answer = _get(where, url, query, headers, self.timeout, secret=secret, direct=False)
+        return _member(where, answer, "value")
+
+
+class AzureManagedIdentityToken(IdentityToken):
+    """An access token of a managed identity of Azure.
+
+    From the place that the environment names: ``IDENTITY_ENDPOINT`` and ``IDENTITY_HEADER`` in App
+    Service, Functions and Container Apps
+    (https://learn.microsoft.com/azure/app-service/overview-managed-identity#rest-endpoint-reference),
+    ``IDENTITY_ENDPOINT`` and ``IMDS_ENDPOINT`` on servers with Azure Arc
+    (https://learn.microsoft.com/azure/azure-arc/servers/managed-identity-authentication). Else
+    from the Instance Metadata Service of virtual machines
+    (https://learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token).
+
+    :param resource: App ID URI of the target; ``api://AzureADTokenExchange`` for a client
+        assertion to Entra.
+    :param client_id: client id of a user-assigned identity. None: the system-assigned one.
+    :param url: URL of the Instance Metadata Service.
+    :param arc_folder: where the agent of Azure Arc puts its challenges; None: where it is
+        installed by default.
+    :param timeout: seconds for the whole request; it also ends with the token request.
+    :raises TypeError, ValueError: for arguments that cannot work.
+    """
+
+    def __init__(
+        self,
+        resource: str,
+        *,
+        client_id: str | None = None,
+        url: str = "http://169.254.169.254/metadata/identity/oauth2/token",
+        arc_folder: str | None = None,
+        timeout: float = 10.0,
+    ) -> None:
+        self.resource: str = identifier("resource", resource)
+        self.client_id: str | None = client_id and identifier("client_id", client_id)
+        self.url: str = prepare_url("url", url)
+        self.arc_folder: str | None = arc_folder
+        self.timeout: float = seconds("timeout", timeout)
+
+    def _fetch(self) -> str:
+        endpoint = os.environ.get("IDENTITY_ENDPOINT")
+        header = os.environ.get("IDENTITY_HEADER")
+        query = {"resource": self.resource}
+        if self.client_id:
+            query["client_id"] = self.client_id
+        if endpoint and header:
+            where = "Azure's managed identity endpoint"
+            query["api-version"] = "2019-08-01"
+            headers = {"X-IDENTITY-HEADER": header}
+            answer = _get(where, endpoint, query, headers, self.timeout, secret=header)
+        elif endpoint and os.environ.get("IMDS_ENDPOINT"):
+            where = "Azure Arc"
+            query["api-version"] = "2020-06-01"
+            answer = self._ask_arc(where, endpoint, query)
+        else:
+            where = "Azure's Instance Metadata Service"
+            query["api-version"] = "2018-02-01"
+            answer = _get(where, self.url, query, {"Metadata": "true"}, self.timeout)
+        return _member(where, answer, "access_token")
+
+    def _ask_arc(self, where: str, endpoint: str, query: Mapping[str, str]) -> requests.Response:
+        """Answer the agent's challenge with the file that only its group can read."""
+        if self.client_id:
+            raise _no_token_from(where, "it has no user-assigned identities: pass no client_id")
+        headers = {"Metadata": "true"}
+        challenged = _get(where, endpoint, query, headers, self.timeout, expected=401)
+        challenge = challenged.headers.get("WWW-Authenticate", "")
+        found = re.fullmatch('Basic realm="?([^"]+)"?', challenge, re.IGNORECASE)
+        if found is None:
+            raise _no_token_from(where, "it sent no challenge that names a file")
+        folder = self.arc_folder or os.path.expandvars(_ARC_FOLDERS.get(sys.platform, ""))
+        path = os.path.realpath(found[1])
+        if os.path.dirname(path) != os.path.realpath(folder) or not path.endswith(".key"):
+            raise _no_token_from(where, f"the challenge names a file that is no .key in {folder}")
+        try:
+            with open(path, encoding="ascii") as file:
+                key = file.read(_MAX_ARC_KEY + 1).strip()
+        except (OSError, UnicodeError) as error:
+            problem = f"the file of the challenge cannot be read ({type(error).__name__})"
+            raise _no_token_from(where, f"{problem}: join the group himds") from None
+        if len(key) > _MAX_ARC_KEY:
+            raise _no_token_from(where, f"the file of the challenge exceeds {_MAX_ARC_KEY} bytes")
+        headers["Authorization"] = f"Basic {key}"
+        return _get(where, endpoint, query, headers, self.timeout, secret=key)
+
+
+class GoogleMetadataToken(IdentityToken):
+    """An OpenID Connect identity token of the service account attached to a Google workload.
+
+    From the metadata server of Compute Engine, GKE, Cloud Run and others, in the full format,
+    which has the claim ``email``. The environment variable ``GCE_METADATA_HOST`` names another
+    host. Source:
+    https://cloud.google.com/compute/docs/instances/verifying-instance-identity#request_signature
+
+    :param audience: ``aud`` of the token.
+    :param timeout: seconds for the whole request; it also ends with the token request.
+    :raises TypeError, ValueError: for arguments that cannot work.
+    """
+
+    def __init__(self, audience: str, *, timeout: float = 10.0) -> None:
+        self.audience: str = identifier("audience", audience)
+        self.timeout: float = seconds("timeout", timeout)
+
+    def _fetch(self) -> str:
+        where = "Google's metadata server"
+        host = os.environ.get("GCE_METADATA_HOST") or "metadata.google.internal"
+        url = f"http://{host}/computeMetadata/v1/instance/service-accounts/default/identity"
+        query = {"audience": self.audience, "format": "full"}
+        answer = _get(where, url, query, {"Metadata-Flavor": "Google"}, self.timeout)
+        if answer.headers.get("Metadata-Flavor") != "Google":
+            raise _no_token_from(where, "the answer is not from it: it lacks Metadata-Flavor")
+        return _checked(where, answer.content.decode("ascii", "replace").strip())
+
+
+def _read(path: str) -> tuple[bytes, bool]:
+    """Return the content of a file, and False if it changed meanwhile."""
+    with open(path, "rb") as file:
+        before = os.fstat(file.fileno())
+        content = file.read(MAX_TOKEN + 4)
+        after = os.fstat(file.fileno())
+    changed = (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
+    return content, not changed and len(content) == min(after.st_size, MAX_TOKEN + 4)
+
+
+def _get(
+    where: str,
+    url: str,
+    query: Mapping[str, str],
+    headers: Mapping[str, str],
+    timeout: float,
+    *,
+    secret: str = "",
+    direct: bool = True,
+    expected: int = 200,
+) -> requests.Response:
+    """Return the answer of a platform's service.
+
+    :param where: its name, for errors.
+    :param secret: is sent, and removed from errors.
+    :param direct: never through a proxy, which would see the token, and would be another workload.
+    :param expected: the only status that is no failure.
+    :raises TokenError: if it fails, or answers with another status.
+    """
+    if query:
+        url += ("&" if "?" in url else "?") + urlencode(query)
+    try:
+        url = prepare_url("its URL", url)
+    except ValueError as error:
+        raise _no_token_from(where, str(error)) from None
+    redact, sent = Redactor(secret), {**HEADERS, **headers}
+    bare = requests.Request("GET", without_query(url)).prepare()
+    what = f"no identity token from {where} at {bare.url}"
+    try:
+        request = RetriedRequest("GET", url, lambda: (b"", sent), time.monotonic() + timeout)
+        with requests.Session() as session:
+            session.trust_env = not direct
+            answer = send(request, session, (timeout, timeout), 3)
+    except Exception as error:
+        forget_frames(error)
+        raise_unanswered(what, bare, error, redact)
+    status = answer.status_code
+    if status == expected:
+        return answer
+    members = json_object(answer.content) or {}
+    said = [members.get(name) for name in ("error", "error_description", "message")]
+    words = [redact.line(text) for text in said if isinstance(text, str) and text]
+    problem = ": ".join([f"status {status}", *words])
+    if 300 <= status < 400:
+        problem += ": a redirect, which is not followed"
+    raise TokenError(
+        f"{what}: {problem}",
+        status_code=status,
+        # A metadata service that is being updated answers 404 or 410.
+        retryable=status in RETRY_STATUSES or (direct and status in (404, 410)),
+        retry_after=retry_after(answer),
+        request=bare,
+    )
+
+
+def _member(where: str, answer: requests.Response, name: str) -> str:
+    """Return the token in a member of a JSON object."""
+    members: dict[str, Any] | None = json_object(answer.content)
+    if members is None:
+        raise _no_token_from(where, "the answer is no JSON object")
+    if not isinstance(members.get(name), str):
+        raise _no_token_from(where, f"the answer has no {name}")
+    return _checked(where, members[name])
+
+
+def _checked(where: str, token: str) -> str:
+    """Return what can be a token.
+
+    :raises TokenError: if it is empty, too long, or not visible ASCII: a page, or several lines.
+    """
+    if len(token) > MAX_TOKEN:
+        raise _no_token_from(where, f"what is there is longer than {MAX_TOKEN} bytes")
+    if not re.fullmatch("[!-;=?-~]+", token):  # of visible ASCII, "<" and ">" are in no token
+        raise _no_token_from(where, "what is there is no token: empty, or more than one word")
+    return token
+
+
+def _no_token_from(where: str, problem: str, *, retryable: bool = False) -> TokenError:
+    return TokenError(f"no identity token from {where}: {problem}", retryable=retryable)
+
+
+def _no_token(name: str, value: str) -> str:
+    """Return the name of a place; the token itself may be passed by mistake."""
+    if isinstance(value, str) and value.startswith("eyJ"):  # how JWTs begin
+        raise ValueError(f"{name} is a token: pass the {name} of where it is")
+    return identifier(name, value)
