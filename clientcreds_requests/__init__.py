@@ -20,6 +20,7 @@ from .client_auth import (
     ClientSecretBasic,
     ClientSecretJWT,
     ClientSecretPost,
+    FederatedAssertion,
     TLSClientAuth,
 )
 from .exceptions import InsecureTransportError, TokenConnectionError, TokenError, TokenTimeout
@@ -37,6 +38,7 @@ __all__ = [
     "ClientSecretBasic",
     "ClientSecretJWT",
     "ClientSecretPost",
+    "FederatedAssertion",
     "InsecureTransportError",
     "TLSClientAuth",
     "Token",

@@ -5,17 +5,21 @@ The functions raise a TypeError or ValueError that names the argument and says w
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
 import ssl
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import requests
 from requests.structures import CaseInsensitiveDict
 from urllib3 import Retry
+
+from .exceptions import CallableError
 
 _FORKED = "a thread that a forked child does not have may hold it; there is no public way"
 
@@ -51,6 +55,7 @@ else:
     )
 
 ExtraHeaders: TypeAlias = Mapping[str, str | Callable[[], str]]
+ExtraParams: TypeAlias = Mapping[str, str | Callable[[], str]]
 
 #: A client certificate and its key, as requests takes them.
 Cert: TypeAlias = str | tuple[str, str] | None
@@ -171,6 +176,19 @@ def check_certificate(cert: Cert) -> None:
             f"cert {cert!r} cannot be used ({error}); pass PEM files of a certificate and its "
             "key, the key not encrypted"
         ) from None
+
+
+def certificate_digest(cert: Cert) -> str:
+    """Return a digest of the client certificate in a file; empty for None.
+
+    :raises TokenError: if it cannot be read.
+    """
+    path = cert if cert is None or isinstance(cert, str) else cert[0]
+    try:
+        return "" if path is None else hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        what = f"reading the client certificate raised {type(error).__name__}: {path}"
+        raise CallableError(f"no token: {what}") from error
 
 
 def attempt_timeout(timeout: float | tuple[float, float]) -> tuple[float, float]:

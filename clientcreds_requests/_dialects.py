@@ -19,6 +19,9 @@ JSON: TypeAlias = dict[str, Any] | list[Any] | str | float | None
 #: The member names and positions that lead to a value within a JSON value.
 Path: TypeAlias = tuple[str | int, ...]
 
+#: The grant type that is asked for if no other is (RFC 6749 §4.4.2).
+CLIENT_CREDENTIALS = "client_credentials"
+
 #: Where the error code may be; the first text or number found is the code.
 CODES: tuple[Path, ...] = (
     ("error",),  # RFC 6749
@@ -166,16 +169,26 @@ def first_text(value: JSON, paths: tuple[Path, ...], *, numbers: bool = False) -
 
 
 def hint_for(
-    status: int, code: str, description: str, *, asserted: bool, bound: bool, clock: float
+    status: int,
+    code: str,
+    description: str,
+    *,
+    asserted: bool,
+    bound: bool,
+    grant: str,
+    clock: float,
 ) -> str:
     """Return what to do about an answer; empty if there is nothing to say.
 
     :param asserted: True if the client has authenticated with an assertion.
     :param bound: True if the request had a DPoP proof.
+    :param grant: the grant type that was asked for.
     :param clock: seconds by which the server's clock is ahead of this machine's.
     """
     if status in RETRY_STATUSES or asks_to_retry(code, description):
         return ""
+    if code.lower() == "invalid_grant" and grant != CLIENT_CREDENTIALS:
+        return "check the token of this grant: issuer, subject, audience, expiry" + _clock(clock)
     for hint in HINTS:
         if hint.code not in (None, code.lower()) or hint.status not in (None, status):
             continue

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import requests
     from urllib3 import Retry
 
-    from ._checks import ExtraHeaders
+    from ._checks import ExtraHeaders, ExtraParams
     from .client_auth import ClientAuth, ClientAuthName
     from .dpop import ProofKey
     from .stores import TokenStore
@@ -106,7 +106,7 @@ def _check_secret_file(prefix: str, path: str) -> None:
 
 def by_issuer(
     issuer: str,
-    client_id: str,
+    client_id: str | None,
     client_secret: str | Callable[[], str] | None,
     options: Mapping[str, Any],
 ) -> dict[str, Any]:
@@ -137,7 +137,7 @@ class RequestOptions(TypedDict, total=False):
     scope: str | Iterable[str] | None
     resources: Iterable[str] | None
     audience: str | None
-    extra_params: Mapping[str, str] | None
+    extra_params: ExtraParams | None
 
 
 class AuthOptions(RequestOptions, total=False):

@@ -16,6 +16,7 @@ import urllib3
 
 from ._dialects import (
     BEARER,
+    CLIENT_CREDENTIALS,
     CODES,
     DESCRIPTIONS,
     JSON,
@@ -77,6 +78,7 @@ def read_token(
     *,
     bound: bool = False,
     asserted: bool = False,
+    grant: str = CLIENT_CREDENTIALS,
     default_lifetime: float | None = None,
 ) -> Token:
     """Return the token in an answer.
@@ -87,6 +89,7 @@ def read_token(
     :param redact: removes the secrets that were sent.
     :param bound: True if a token bound to a DPoP key was asked for (RFC 9449 §5).
     :param asserted: True if the client authenticated with an assertion.
+    :param grant: the grant type that was asked for.
     :param default_lifetime: seconds, if the server does not say; None: no expiry.
     :raises TokenError: if it has no usable token, whatever bytes arrived.
     """
@@ -119,7 +122,8 @@ def read_token(
     hint = ""
     if not problem:
         clock = clock_difference(response.headers)
-        hint = hint_for(status, code, description, asserted=asserted, bound=bound, clock=clock)
+        asked = (status, code, description)
+        hint = hint_for(*asked, asserted=asserted, bound=bound, grant=grant, clock=clock)
     uri = first_text(value, (("error_uri",),))
     is_url = uri.isprintable() and re.fullmatch("https?://[^ ]*", uri)
     parts = (f"with status {status}", code, description, problem)
@@ -207,13 +211,23 @@ def raise_unanswered(
 
 
 def raise_not_sent(what: str, url: str, error: Exception) -> NoReturn:
-    """Raise the error of a request that was not sent as the callable ``what`` failed."""
+    """Raise the error of a request that was not sent as the callable ``what`` failed.
+
+    A TokenError of the callable, such as that of another client, tells why.
+    """
     quotes = any(isinstance(link, _QUOTING) for link in links_of(error))
     left_out = f"{type(error).__name__}: left out, as it quotes what was encoded or decoded"
     cause = ValueError(left_out) if quotes else error
     failure = CallableError(
         f"{failed_at(url)}: {what} raised {raised_at(error)}", request=bare_request(url)
     )
+    if isinstance(error, TokenError):
+        failure = CallableError(
+            f"{failed_at(url)}: {error}",
+            retryable=error.retryable,
+            retry_after=error.retry_after,
+            request=bare_request(url),
+        )
     raise_apart(failure, cause)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 import re
 import ssl
@@ -45,6 +46,10 @@ MAX_WAIT = 5.0
 MAX_BODY = 1024 * 1024
 
 
+#: When the request for which a callable is called gives up, on the monotonic clock.
+give_up_at: ContextVar[float] = ContextVar("give_up_at", default=math.inf)
+
+
 class RetriedRequest(requests.PreparedRequest):
     """A request to the authorization server that is completed anew for every attempt.
 
@@ -80,7 +85,11 @@ class RetriedRequest(requests.PreparedRequest):
 
     def renew(self) -> None:
         """Complete the request for another attempt."""
-        body, headers = self._complete()
+        before = give_up_at.set(self.until)
+        try:
+            body, headers = self._complete()
+        finally:
+            give_up_at.reset(before)
         self.prepare_headers(headers)
         self.prepare_cookies({})
         self.prepare_body(body, None)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import requests
 from requests.auth import AuthBase
 
-from ._checks import HEADERS_HAVE_STORE, ExtraHeaders
+from ._checks import HEADERS_HAVE_STORE, ExtraHeaders, ExtraParams
 from ._env import by_environment, by_issuer
 from ._fork import warn_caller
 from ._logs import state_of
@@ -19,6 +20,7 @@ from ._replay import Replay
 from ._urls import AllowedOrigins, without_query
 from .client_auth import ClientAuth, ClientAuthName, client_auth_for
 from .discovery import Issuer, IssuerEndpoint
+from .exceptions import TokenError
 from .manager import TokenManager
 from .stores import StoredFetch, TokenStore
 from .token_endpoint import Body, TokenEndpoint
@@ -44,13 +46,14 @@ class ClientCredentialsAuth(AuthBase):
     needed, kept in memory, and renewed before a caller has to wait.
 
     :param token_endpoint: URL; https, or http on loopback.
-    :param client_id: the client's identifier.
+    :param client_id: the client's identifier; None only with ``client_auth="none"``.
     :param client_secret: its secret, or a callable that returns it and is called for every token
         request. None with a ``client_auth`` that has its own.
     :param scope: space-separated, or an iterable of scopes.
     :param resources: absolute URIs of the resource servers (RFC 8707).
     :param audience: the API the token is for, as Auth0 and others expect it.
-    :param extra_params: further parameters of the token request.
+    :param extra_params: further parameters of the token request; callables are called for every
+        attempt. A ``grant_type`` among them is asked for in place of client credentials.
     :param extra_headers: further header fields of the token request; callables are called for
         every attempt.
     :param body: ``json``, ``form``, or ``auto``: JSON first, then a form if that brings no token.
@@ -79,13 +82,13 @@ class ClientCredentialsAuth(AuthBase):
     def __init__(
         self,
         token_endpoint: str,
-        client_id: str,
+        client_id: str | None,
         client_secret: str | Callable[[], str] | None = None,
         *,
         scope: str | Iterable[str] | None = None,
         resources: Iterable[str] | None = None,
         audience: str | None = None,
-        extra_params: Mapping[str, str] | None = None,
+        extra_params: ExtraParams | None = None,
         extra_headers: ExtraHeaders | None = None,
         body: Body = "auto",
         client_auth: ClientAuth | ClientAuthName = "client_secret_post",
@@ -128,7 +131,7 @@ class ClientCredentialsAuth(AuthBase):
         self.manager: TokenManager = TokenManager(
             self._source, leeway=leeway, renew_ahead=renew_ahead, deadline=deadline
         )
-        self._dpop = dpop
+        self._bound_to, self._dpop = "", dpop
         quick = HEADERS_HAVE_STORE and dpop is None
         self._origins = AllowedOrigins(allowed_origins, allow_http, quick=quick)
         self._ask_for(TokenRequest(scope, resources, audience, extra_params))
@@ -145,11 +148,19 @@ class ClientCredentialsAuth(AuthBase):
 
             self._replay = DPoPReplay(self.manager, request, self._origins, self._dpop)
 
+    def _token(self, *, insist: bool = False) -> Token:
+        """Return a usable token that is not bound to a client certificate of the past."""
+        with contextlib.suppress(TokenError):  # what the file will be read for fails, too
+            before, self._bound_to = self._bound_to, self.endpoint.follow_certificate()
+            if before not in ("", self._bound_to):
+                self.manager.clear(self._request)
+        return self.manager.get_token(self._request, insist=insist)
+
     @classmethod
     def from_issuer(
         cls,
         issuer: str,
-        client_id: str,
+        client_id: str | None,
         client_secret: str | Callable[[], str] | None = None,
         **options: Unpack[AuthOwnOptions],
     ) -> Self:
@@ -224,7 +235,7 @@ class ClientCredentialsAuth(AuthBase):
         if not self._origins.admit(r.url or "", trust=isinstance(r, requests.PreparedRequest)):
             self._replay.take_off(r)  # it may have been signed before
             return r
-        r.headers["Authorization"] = self.manager.get_token(self._request).authorization
+        r.headers["Authorization"] = self._token().authorization
         self._replay.hook_on(r)
         self._replay.prove(r)
         return r
@@ -236,7 +247,7 @@ class ClientCredentialsAuth(AuthBase):
 
         :raises TokenError: if no token can be obtained.
         """
-        self.manager.get_token(self._request, insist=True)
+        self._token(insist=True)
         return self
 
     def get_token(self) -> Token:
@@ -244,7 +255,7 @@ class ClientCredentialsAuth(AuthBase):
 
         :raises TokenError: if none can be obtained.
         """
-        return self.manager.get_token(self._request)
+        return self._token()
 
     def signout(self) -> None:
         """Forget the token, the last error, and the result of a token request under way.

@@ -12,6 +12,7 @@ import hmac
 import json
 import math
 import os
+import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -19,14 +20,22 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 from urllib.parse import quote
 
 from ._checks import Cert, check_certificate, identifier, json_members, seconds, single_line
+from .exceptions import TokenError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
 ClientAuthName: TypeAlias = Literal[
-    "client_secret_post", "client_secret_basic", "client_secret_jwt"
+    "client_secret_post", "client_secret_basic", "client_secret_jwt", "none"
 ]
+
+_JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+_JWT = r"[\w-]+(\.[\w-]*){2,4}"
+
+#: The maximum size of a client assertion, in characters.
+MAX_ASSERTION = 16 * 1024
 
 
 class ClientAuth(Protocol):
@@ -136,8 +145,7 @@ class ClientAssertion:
     """A signed statement of the client about itself (RFC 7521 §4.2, RFC 7523 §2.2).
 
     :param sign: returns the assertion for the claims it is given: ``iss``, ``sub``, ``aud``,
-        ``jti``, ``iat`` and ``exp``. It may sign them, or return an assertion that another party
-        made, such as a federation token from a file.
+        ``jti``, ``iat`` and ``exp``.
     :param audience: the issuer identifier of the authorization server, as it stands in its
         metadata. It has no default: with the token endpoint's URL as audience, an assertion sent
         to a counterfeit server could be used at the genuine one.
@@ -166,6 +174,39 @@ class ClientAssertion:
     def __call__(self, client_id: str, params: dict[str, Any], headers: dict[str, str], /) -> None:
         """Complete the token request."""
         _add_assertion(params, client_id, self.sign(self._claims.now(client_id)))
+
+
+class FederatedAssertion:
+    """A client assertion that another party has signed (RFC 7521 §4.2, RFC 7523 §2.2).
+
+    :param token: returns the assertion, a JWT; called for every attempt. See
+        ``clientcreds_requests.identity`` for those of Kubernetes, CI and clouds.
+    :param assertion_type: its type; SPIFFE's has ``jwt-spiffe`` in place of ``jwt-bearer``.
+    :raises TypeError, ValueError: if an argument cannot work.
+    """
+
+    def __init__(self, token: Callable[[], str], *, assertion_type: str = _JWT_BEARER) -> None:
+        if not callable(token):
+            raise TypeError("token must be a callable that returns the assertion: FileToken(path)")
+        self.token: Callable[[], str] = token
+        self.assertion_type: str = identifier("assertion_type", assertion_type)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(assertion_type={self.assertion_type!r})"
+
+    def __call__(self, client_id: str, params: dict[str, Any], headers: dict[str, str], /) -> None:
+        """Complete the token request.
+
+        :raises TokenError: if there is no JWT to send.
+        """
+        assertion: object = self.token()
+        found = f"a {type(assertion).__name__}"
+        if isinstance(assertion, str):
+            found = f"{len(assertion)} characters"
+            if len(assertion) <= MAX_ASSERTION and re.fullmatch(_JWT, assertion, re.ASCII):
+                return _add_assertion(params, client_id, assertion, self.assertion_type)
+        expected = f"expected a JWT of at most {MAX_ASSERTION} characters"
+        raise TokenError(f"the callable of the client assertion returned {found}; {expected}")
 
 
 class ClientSecretJWT(ClientSecretAuth):
@@ -253,12 +294,22 @@ class _Claims:
         }
 
 
-def _add_assertion(params: dict[str, Any], client_id: str, assertion: object) -> None:
+def _add_assertion(
+    params: dict[str, Any], client_id: str, assertion: object, kind: str = _JWT_BEARER
+) -> None:
     if not isinstance(assertion, str):
         raise TypeError(f"sign must return the assertion as a str, not {type(assertion).__name__}")
     params["client_id"] = client_id
-    params["client_assertion_type"] = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+    params["client_assertion_type"] = kind
     params["client_assertion"] = assertion
+
+
+def no_client_auth(
+    client_id: str | None, params: dict[str, Any], _headers: dict[str, str], /
+) -> None:
+    """``none``: the client's id alone (RFC 7591 §2); without one, nothing."""
+    if client_id is not None:
+        params["client_id"] = client_id
 
 
 def _base64url(data: bytes) -> str:
@@ -279,6 +330,10 @@ def client_auth_for(
                 "client_auth=ClientSecretBasic(secret)"
             )
         return method
+    if method == "none":
+        if secret is not None:
+            raise ValueError("client_auth must be another than 'none' to use the client_secret")
+        return no_client_auth
     if method == "client_secret_jwt":
         raise ValueError(
             "client_auth='client_secret_jwt' needs the issuer identifier of the authorization "
@@ -286,8 +341,8 @@ def client_auth_for(
         )
     if method not in ("client_secret_post", "client_secret_basic"):
         raise ValueError(
-            "client_auth must be 'client_secret_post', 'client_secret_basic' or a callable such "
-            "as ClientSecretBasic(secret)"
+            "client_auth must be 'client_secret_post', 'client_secret_basic', 'none' or a "
+            "callable such as ClientSecretBasic(secret)"
         )
     if secret is None:
         raise ValueError(f"client_secret is needed for {method}; TLSClientAuth() needs none")

@@ -247,7 +247,7 @@ class IssuerEndpoint(TokenEndpoint):
     """
 
     def __init__(
-        self, issuer: str, client_id: str, client_auth: ClientAuth, **settings: Any
+        self, issuer: str, client_id: str | None, client_auth: ClientAuth, **settings: Any
     ) -> None:
         super().__init__(issuer, client_id, client_auth, **settings)
         assert isinstance(issuer, Issuer)

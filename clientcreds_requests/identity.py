@@ -14,17 +14,17 @@ import re
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 from urllib.parse import urlencode
 
 import requests
 
-from ._checks import identifier, seconds
+from ._checks import Session, identifier, seconds
+from ._dialects import CODES, DESCRIPTIONS, RETRY_STATUSES, first_text
 from ._redaction import Redactor, forget_frames
-from ._responses import json_object, raise_unanswered
+from ._responses import json_value, raise_unanswered, text_of
 from ._urls import is_secure, prepare_url, without_query
-from .adapters import HEADERS, RETRY_STATUSES, RetriedRequest, retry_after, send
+from .adapters import HEADERS, RetriedRequest, give_up_at, retry_after, send
 from .exceptions import TokenError
 
 #: The maximum size of a token, in bytes.
@@ -148,19 +148,19 @@ class GitHubActionsToken(IdentityToken):
 
     def _fetch(self) -> str:
         where = "GitHub Actions"
-        url = os.environ.get("ACTIONS_ID_TOKEN_REQUEST_URL")
-        secret = os.environ.get("ACTIONS_ID_TOKEN_REQUEST_TOKEN")
-        if not url or not secret:
-            name = "ACTIONS_ID_TOKEN_REQUEST_" + ("TOKEN" if url else "URL")
-            raise _no_token_from(
-                where, f"{name} is not set: give the job 'permissions: id-token: write'"
-            )
+        url = os.environ.get("ACTIONS_ID_TOKEN_REQUEST_URL", "")
+        for name in ("ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"):
+            if not os.environ.get(name):
+                problem = f"{name} is not set: give the job 'permissions: id-token: write'"
+                raise _no_token_from(where, problem)
         if not is_secure(url):  # the secret would travel in the clear
             raise _no_token_from(where, "ACTIONS_ID_TOKEN_REQUEST_URL is not https")
         query = {"audience": self.audience} if self.audience else {}
-        headers = {"Authorization": f"bearer {secret}"}
-        answer = _get(where, url, query, headers, self.timeout, secret=secret, direct=False)
-        return _member(where, answer, "value")
+
+        def fields() -> dict[str, str]:
+            return {"Authorization": f"bearer {os.environ['ACTIONS_ID_TOKEN_REQUEST_TOKEN']}"}
+
+        return _member(where, _get(where, url, query, fields, self.timeout, direct=False), "value")
 
 
 class AzureManagedIdentityToken(IdentityToken):
@@ -201,15 +201,17 @@ class AzureManagedIdentityToken(IdentityToken):
 
     def _fetch(self) -> str:
         endpoint = os.environ.get("IDENTITY_ENDPOINT")
-        header = os.environ.get("IDENTITY_HEADER")
         query = {"resource": self.resource}
         if self.client_id:
             query["client_id"] = self.client_id
-        if endpoint and header:
+        if endpoint and os.environ.get("IDENTITY_HEADER"):
             where = "Azure's managed identity endpoint"
             query["api-version"] = "2019-08-01"
-            headers = {"X-IDENTITY-HEADER": header}
-            answer = _get(where, endpoint, query, headers, self.timeout, secret=header)
+
+            def fields() -> dict[str, str]:
+                return {"X-IDENTITY-HEADER": os.environ["IDENTITY_HEADER"]}
+
+            answer = _get(where, endpoint, query, fields, self.timeout)
         elif endpoint and os.environ.get("IMDS_ENDPOINT"):
             where = "Azure Arc"
             query["api-version"] = "2020-06-01"
@@ -217,15 +219,14 @@ class AzureManagedIdentityToken(IdentityToken):
         else:
             where = "Azure's Instance Metadata Service"
             query["api-version"] = "2018-02-01"
-            answer = _get(where, self.url, query, {"Metadata": "true"}, self.timeout)
+            answer = _get(where, self.url, query, _metadata, self.timeout)
         return _member(where, answer, "access_token")
 
     def _ask_arc(self, where: str, endpoint: str, query: Mapping[str, str]) -> requests.Response:
         """Answer the agent's challenge with the file that only its group can read."""
         if self.client_id:
             raise _no_token_from(where, "it has no user-assigned identities: pass no client_id")
-        headers = {"Metadata": "true"}
-        challenged = _get(where, endpoint, query, headers, self.timeout, expected=401)
+        challenged = _get(where, endpoint, query, _metadata, self.timeout, expected=401)
         challenge = challenged.headers.get("WWW-Authenticate", "")
         found = re.fullmatch('Basic realm="?([^"]+)"?', challenge, re.IGNORECASE)
         if found is None:
@@ -234,16 +235,21 @@ class AzureManagedIdentityToken(IdentityToken):
         path = os.path.realpath(found[1])
         if os.path.dirname(path) != os.path.realpath(folder) or not path.endswith(".key"):
             raise _no_token_from(where, f"the challenge names a file that is no .key in {folder}")
-        try:
-            with open(path, encoding="ascii") as file:
-                key = file.read(_MAX_ARC_KEY + 1).strip()
-        except (OSError, UnicodeError) as error:
-            problem = f"the file of the challenge cannot be read ({type(error).__name__})"
-            raise _no_token_from(where, f"{problem}: join the group himds") from None
-        if len(key) > _MAX_ARC_KEY:
-            raise _no_token_from(where, f"the file of the challenge exceeds {_MAX_ARC_KEY} bytes")
-        headers["Authorization"] = f"Basic {key}"
-        return _get(where, endpoint, query, headers, self.timeout, secret=key)
+
+        def fields() -> dict[str, str]:
+            try:
+                with open(path, encoding="ascii") as file:
+                    key = file.read(_MAX_ARC_KEY + 1).strip()
+            except (OSError, UnicodeError) as error:
+                problem = f"the file of the challenge cannot be read ({type(error).__name__})"
+                raise _no_token_from(where, f"{problem}: join the group himds") from None
+            if len(key) > _MAX_ARC_KEY:
+                raise _no_token_from(
+                    where, f"the file of the challenge exceeds {_MAX_ARC_KEY} bytes"
+                )
+            return {**_metadata(), "Authorization": f"Basic {key}"}
+
+        return _get(where, endpoint, query, fields, self.timeout)
 
 
 class GoogleMetadataToken(IdentityToken):
@@ -268,10 +274,15 @@ class GoogleMetadataToken(IdentityToken):
         host = os.environ.get("GCE_METADATA_HOST") or "metadata.google.internal"
         url = f"http://{host}/computeMetadata/v1/instance/service-accounts/default/identity"
         query = {"audience": self.audience, "format": "full"}
-        answer = _get(where, url, query, {"Metadata-Flavor": "Google"}, self.timeout)
+        answer = _get(where, url, query, lambda: {"Metadata-Flavor": "Google"}, self.timeout)
         if answer.headers.get("Metadata-Flavor") != "Google":
             raise _no_token_from(where, "the answer is not from it: it lacks Metadata-Flavor")
         return _checked(where, answer.content.decode("ascii", "replace").strip())
+
+
+def _metadata() -> dict[str, str]:
+    """Return the header field without which Azure's services answer nothing."""
+    return {"Metadata": "true"}
 
 
 def _read(path: str) -> tuple[bytes, bool]:
@@ -288,17 +299,17 @@ def _get(
     where: str,
     url: str,
     query: Mapping[str, str],
-    headers: Mapping[str, str],
+    fields: Callable[[], dict[str, str]],
     timeout: float,
     *,
-    secret: str = "",
     direct: bool = True,
     expected: int = 200,
 ) -> requests.Response:
     """Return the answer of a platform's service.
 
     :param where: its name, for errors.
-    :param secret: is sent, and removed from errors.
+    :param fields: returns header fields, which may be secrets: they stand in no variable while the
+        request is under way, and are removed from errors.
     :param direct: never through a proxy, which would see the token, and would be another workload.
     :param expected: the only status that is no failure.
     :raises TokenError: if it fails, or answers with another status.
@@ -309,24 +320,32 @@ def _get(
         url = prepare_url("its URL", url)
     except ValueError as error:
         raise _no_token_from(where, str(error)) from None
-    redact, sent = Redactor(secret), {**HEADERS, **headers}
+    redact = Redactor()
+
+    def complete() -> tuple[bytes, dict[str, str]]:
+        headers = fields()
+        redact.add(value.rpartition(" ")[2] for value in headers.values())
+        return b"", {**HEADERS, **headers}
+
     bare = requests.Request("GET", without_query(url)).prepare()
     what = f"no identity token from {where} at {bare.url}"
     try:
-        request = RetriedRequest("GET", url, lambda: (b"", sent), time.monotonic() + timeout)
-        with requests.Session() as session:
+        until = min(time.monotonic() + timeout, give_up_at.get())
+        request = RetriedRequest("GET", url, complete, until)
+        with Session() as session:
             session.trust_env = not direct
             answer = send(request, session, (timeout, timeout), 3)
+    except TokenError:
+        raise
     except Exception as error:
         forget_frames(error)
         raise_unanswered(what, bare, error, redact)
     status = answer.status_code
     if status == expected:
         return answer
-    members = json_object(answer.content) or {}
-    said = [members.get(name) for name in ("error", "error_description", "message")]
-    words = [redact.line(text) for text in said if isinstance(text, str) and text]
-    problem = ": ".join([f"status {status}", *words])
+    value = json_value(text_of(answer))
+    said = (first_text(value, CODES), first_text(value, DESCRIPTIONS))
+    problem = ": ".join([f"status {status}", *(redact.line(text) for text in said if text)])
     if 300 <= status < 400:
         problem += ": a redirect, which is not followed"
     raise TokenError(
@@ -341,8 +360,8 @@ def _get(
 
 def _member(where: str, answer: requests.Response, name: str) -> str:
     """Return the token in a member of a JSON object."""
-    members: dict[str, Any] | None = json_object(answer.content)
-    if members is None:
+    members = json_value(text_of(answer))
+    if not isinstance(members, dict):
         raise _no_token_from(where, "the answer is no JSON object")
     if not isinstance(members.get(name), str):
         raise _no_token_from(where, f"the answer has no {name}")

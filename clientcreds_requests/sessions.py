@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable
 from typing import TYPE_CHECKING, Any
 
 import requests
 from requests.adapters import BaseAdapter
 from requests.utils import resolve_proxies
 
-from ._checks import Cert, ExtraHeaders, Session
+from ._checks import Cert, ExtraHeaders, ExtraParams, Session
 from ._env import by_environment, by_issuer
 from ._replay import replays_on
 from ._urls import origin, prepare_url, without_query
@@ -54,14 +54,14 @@ class ClientCredentialsSession(Session):
     def __init__(
         self,
         token_endpoint: str,
-        client_id: str,
+        client_id: str | None,
         client_secret: str | Callable[[], str] | None = None,
         *,
         base_url: str | None = None,
         scope: str | Iterable[str] | None = None,
         resources: Iterable[str] | None = None,
         audience: str | None = None,
-        extra_params: Mapping[str, str] | None = None,
+        extra_params: ExtraParams | None = None,
         extra_headers: ExtraHeaders | None = None,
         body: Body = "auto",
         client_auth: ClientAuth | ClientAuthName = "client_secret_post",
@@ -117,7 +117,7 @@ class ClientCredentialsSession(Session):
     def from_issuer(
         cls,
         issuer: str,
-        client_id: str,
+        client_id: str | None,
         client_secret: str | Callable[[], str] | None = None,
         **options: Unpack[SessionOptions],
     ) -> Self:

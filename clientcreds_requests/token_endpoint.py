@@ -10,8 +10,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
 from urllib.parse import urlencode
 
 import requests
@@ -22,6 +21,7 @@ from ._checks import (
     ExtraHeaders,
     Session,
     attempt_timeout,
+    certificate_digest,
     header_field,
     header_fields,
     identifier,
@@ -33,9 +33,10 @@ from ._fork import drop_connections, reset_in_child
 from ._logs import log
 from ._redaction import Redactor, bare_request, credentials_in, forget_frames
 from ._responses import failed_at, raise_for_both, raise_not_sent, raise_unanswered, read_token
+from ._transport import renew_connections
 from ._urls import prepare_url, require_secure, without_query
 from .adapters import HEADERS, RetriedRequest, send
-from .client_auth import ClientAuth, ClientSecretAuth, TLSClientAuth
+from .client_auth import ClientAuth, ClientSecretAuth, TLSClientAuth, no_client_auth
 from .exceptions import CallableError, TokenError
 from .tokens import Fetched, Token, TokenRequest, TokenSource
 
@@ -60,7 +61,7 @@ class TokenEndpoint(TokenSource):
     """One client at one token endpoint. It keeps no token.
 
     :param url: https, or http on loopback; a query is kept.
-    :param client_id: the client's identifier.
+    :param client_id: the client's identifier; None only with ``no_client_auth``.
     :param client_auth: the client authentication method.
     :param body: ``json``, ``form``, or ``auto``: JSON first, and once a form if the answer is no
         token; what worked is remembered.
@@ -80,7 +81,7 @@ class TokenEndpoint(TokenSource):
     def __init__(
         self,
         url: str,
-        client_id: str,
+        client_id: str | None,
         client_auth: ClientAuth,
         *,
         body: Body = "auto",
@@ -95,7 +96,9 @@ class TokenEndpoint(TokenSource):
     ) -> None:
         self.url: str = prepare_url("token_endpoint", url)
         require_secure("token_endpoint", self.url, allow_http)
-        self.client_id: str = identifier("client_id", client_id)
+        if client_id is not None or client_auth is not no_client_auth:
+            identifier("client_id", client_id)
+        self.client_id: str | None = client_id
         if not callable(client_auth) or isinstance(client_auth, type):
             raise TypeError("client_auth must be a method such as ClientSecretBasic(secret)")
         if body not in ("auto", "json", "form"):
@@ -111,6 +114,7 @@ class TokenEndpoint(TokenSource):
         self._bodies: tuple[str, ...] = ("json", "form") if body == "auto" else (body,)
         # After both have failed: for which request, the only one that is sent, and until when.
         self._one_body: tuple[TokenRequest | None, str, float] = _BOTH
+        self._certificate = ""  # the digest of the latest
         self._default_lifetime = default_lifetime
         if default_lifetime is not None:
             self._default_lifetime = seconds("default_lifetime", default_lifetime)
@@ -219,25 +223,26 @@ class TokenEndpoint(TokenSource):
         """Return the key under which a :class:`TokenStore` keeps the token of a request.
 
         :param auth: the method, with the secret, by which the request is authenticated.
-        :raises TokenError: if a client certificate cannot be read.
+        :raises TokenError: if the client certificate cannot be read.
         """
         # Keyed with the secret: the key cannot be guessed, and changes when the secret is rotated.
         secret = auth.secret().encode() if isinstance(auth, ClientSecretAuth) else b""
         # Header fields may determine the token. The values of callables change with each call.
-        headers = sorted(
-            (name.lower(), "" if callable(value) else value)
-            for name, value in self._extra_headers.items()
-        )
-        bound_to = [] if self._dpop is None else [self._dpop.key.thumbprint]
-        cert = certificate(auth) or (self.session.cert if self.session is not None else None)
-        if cert:
-            try:
-                content = Path(cert if isinstance(cert, str) else cert[0]).read_bytes()
-            except OSError as error:
-                raise_not_sent("reading the client certificate", self.url, error)
-            bound_to.append(hashlib.sha256(content).hexdigest())
-        asked = json.dumps([self.url, self.client_id, request.params(), headers, bound_to])
+        given = self._extra_headers.items()
+        headers = sorted((name.lower(), "" if callable(value) else value) for name, value in given)
+        bound_to = [self._dpop and self._dpop.key.thumbprint, self.follow_certificate()]
+        what = [self.url, self.client_id, request.params(), headers, [*filter(None, bound_to)]]
+        asked = json.dumps(what, default=lambda _callable: "")
         return hmac.digest(secret, asked.encode(), hashlib.sha256)
+
+    def follow_certificate(self) -> str:
+        """Return a digest of the client certificate; leave connections with another one."""
+        cert = certificate(self.client_auth) or getattr(self.session, "cert", None)
+        digest = certificate_digest(cert)
+        if self._certificate not in ("", digest) and self.session is not None:
+            renew_connections(self.session)
+        self._certificate = digest
+        return digest
 
     def _current_auth(self) -> ClientAuth:
         if not isinstance(self.client_auth, ClientSecretAuth):
@@ -278,46 +283,45 @@ class TokenEndpoint(TokenSource):
         final: frozenset[int],
     ) -> Token:
         # Not in a variable of their own: tracers may record those while the request is under way.
-        redact = Redactor(
-            *(
-                value
-                for name, value in request.extra_params
-                if len(value) >= 8 and name not in ("grant_type", "resource")
-            )
-        )
-        asserted = False
+        redact, asserted, grant = Redactor(), False, ""
 
         def complete() -> tuple[bytes | str, Mapping[str, str]]:
-            nonlocal asserted
+            nonlocal asserted, grant
             headers = {**HEADERS, "Content-Type": _CONTENT_TYPES[body]}
-            params = request.params()
+            params, what = request.params(), ""
             asked = params.keys() | {"client_id", "client_assertion_type"}
             try:
+                for name, value in request.extra_params:
+                    what = f"extra_params[{name!r}]"
+                    params[name] = found = value() if callable(value) else value
+                    if not isinstance(found, str) or not found:
+                        raise TokenError(f"{what} must return a str that is not empty")
+                    if len(found) >= 8 and name not in ("grant_type", "resource"):
+                        redact.add([found])
+                what = "client_auth or extra_headers"
                 for name, value in self._extra_headers.items():
                     headers[name] = value() if callable(value) else value
-                auth(self.client_id, params, headers)
+                auth(cast(str, self.client_id), params, headers)  # None is for no_client_auth
                 for header in headers.items():
-                    header_field("client_auth or extra_headers", *header)
+                    header_field(what, *header)
                 data = json.dumps(params) if body == "json" else urlencode(params, doseq=True)
+                if self._dpop is not None:
+                    what = "the dpop key"
+                    self._dpop.sign("POST", self.url, headers)
+                    redact.add([headers["DPoP"]])
             except Exception as error:
-                raise_not_sent("client_auth or extra_headers", self.url, error)
-            asserted = "client_assertion" in params
+                raise_not_sent(what, self.url, error)
+            asserted, grant = "client_assertion" in params, params["grant_type"]
             redact.add(str(params[name]) for name in params.keys() - asked)
             redact.add(credentials_in(headers.get("Authorization", "")))
             redact.add(headers[name] for name in self._extra_headers if len(headers[name]) >= 8)
-            if isinstance(auth, ClientSecretAuth):
-                redact.add([auth.secret()])  # what it sends may be derived from it
-            if self._dpop is not None:
-                try:
-                    self._dpop.sign("POST", self.url, headers)
-                except Exception as error:
-                    raise_not_sent("the dpop key", self.url, error)
-                redact.add([headers["DPoP"]])
+            redact.add([auth.secret()] if isinstance(auth, ClientSecretAuth) else [])  # sent or not
             # Bytes for JSON and str for a form, as in requests: stubs of tests match them.
             return data.encode() if body == "json" else data, headers
 
         answered = None if self._dpop is None else self._dpop.learn
         cert, allow_http = certificate(auth), self.allow_http
+        self.follow_certificate()
         try:
             post = RetriedRequest("POST", self.url, complete, until, final, answered)
             response = send(post, self.session, self.timeout, self.retries, cert, allow_http)
@@ -330,6 +334,7 @@ class TokenEndpoint(TokenSource):
             *(response, self.url, post.sent_at, redact),
             bound=self._dpop is not None,
             asserted=asserted,
+            grant=grant,
             default_lifetime=self._default_lifetime,
         )
 

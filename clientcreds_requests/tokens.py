@@ -8,11 +8,12 @@ import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from operator import itemgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
 from urllib.parse import urlsplit
 
-from ._checks import identifier, strings
+from ._checks import ExtraParams, identifier, strings
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -53,9 +54,6 @@ class _Frozen:
             return NotImplemented
         return self._fields() == other._fields()
 
-    def __hash__(self) -> int:
-        return hash(self._fields())
-
 
 class TokenRequest(_Frozen):
     """What is asked for: an immutable value, and the key under which its token is cached.
@@ -64,7 +62,9 @@ class TokenRequest(_Frozen):
     :param resources: absolute URIs of the resource servers (RFC 8707).
     :param audience: the API, as Auth0 and others expect it.
     :param extra_params: further parameters of the token request; a ``resource`` that is no URI and
-        another ``grant_type`` may be among them. The values of the others count as secrets.
+        another ``grant_type`` may be among them. The values of the others count as secrets. A
+        callable is called for every attempt, and is part of this value itself, not by what it
+        returns.
     :raises TypeError: for a wrong type, also for a bare string as ``resources``.
     :raises ValueError: for a malformed scope or URI, or a parameter that has its own argument.
     """
@@ -75,7 +75,7 @@ class TokenRequest(_Frozen):
     scope: str | None
     resources: tuple[str, ...]
     audience: str | None
-    extra_params: tuple[tuple[str, str], ...]
+    extra_params: tuple[tuple[str, str | Callable[[], str]], ...]
     _hash: int
 
     def __init__(
@@ -83,7 +83,7 @@ class TokenRequest(_Frozen):
         scope: str | Iterable[str] | None = None,
         resources: Iterable[str] | None = None,
         audience: str | None = None,
-        extra_params: Mapping[str, str] | tuple[tuple[str, str], ...] | None = None,
+        extra_params: ExtraParams | tuple[tuple[str, str | Callable[[], str]], ...] | None = None,
     ) -> None:
         self._fill(
             scope=_scope(scope),
@@ -93,7 +93,9 @@ class TokenRequest(_Frozen):
         )
         if self.resources and "resource" in dict(self.extra_params):
             raise ValueError("pass resources or extra_params['resource'], not both")
-        self._fill(_hash=super().__hash__())
+        # Callables need not be hashable.
+        literal = [pair for pair in self.extra_params if isinstance(pair[1], str)]
+        self._fill(_hash=hash((self.scope, self.resources, self.audience, *literal)))
 
     def __hash__(self) -> int:
         return self._hash
@@ -113,7 +115,10 @@ class TokenRequest(_Frozen):
         return f"TokenRequest({', '.join(fields)})"
 
     def params(self) -> dict[str, Any]:
-        """Return the parameters of the token request; empty ones are left out."""
+        """Return the parameters of the token request; empty ones are left out.
+
+        Callables are among them as they are.
+        """
         params: dict[str, Any] = {
             "grant_type": "client_credentials",
             "scope": self.scope,
@@ -151,17 +156,19 @@ def _resources(resources: Iterable[str] | None) -> tuple[str, ...]:
 
 
 def _extra_params(
-    extra: Mapping[str, str] | tuple[tuple[str, str], ...] | None,
-) -> tuple[tuple[str, str], ...]:
+    extra: ExtraParams | tuple[tuple[str, str | Callable[[], str]], ...] | None,
+) -> tuple[tuple[str, str | Callable[[], str]], ...]:
     pairs = tuple(extra.items()) if isinstance(extra, Mapping) else extra or ()
     if not isinstance(pairs, tuple) or not all(isinstance(pair, tuple) for pair in pairs):
         raise TypeError(f"extra_params must be a mapping, not {type(extra).__name__}")
     for name, value in pairs:
-        if not isinstance(name, str) or not isinstance(value, str):
-            raise TypeError(f"extra_params must map str to str; see {name!r}")
+        if not isinstance(name, str) or not (isinstance(value, str) or callable(value)):
+            raise TypeError(f"extra_params must map str to str or a callable; see {name!r}")
+        if name == "grant_type" and not isinstance(value, str):
+            raise TypeError("extra_params['grant_type'] must be a str: tokens are kept by it")
         if name in RESERVED_PARAMS:
             raise ValueError(f"extra_params may not redefine {name!r}: it has its own argument")
-    return tuple(sorted((name, value) for name, value in pairs if value))
+    return tuple(sorted(((name, value) for name, value in pairs if value), key=itemgetter(0)))
 
 
 class Moment(NamedTuple):

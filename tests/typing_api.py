@@ -76,7 +76,7 @@ TokenRequest(["a", "b"], asked.resources, asked.audience, asked.extra_params)
 assert_type(asked.scope, str | None)
 assert_type(asked.resources, tuple[str, ...])
 assert_type(asked.audience, str | None)
-assert_type(asked.extra_params, tuple[tuple[str, str], ...])
+assert_type(asked.extra_params, tuple[tuple[str, str | Callable[[], str]], ...])
 assert_type(asked.params(), dict[str, Any])
 TokenRequest(extra_params=[("y", "z")])  # type: ignore[arg-type]
 TokenRequest(scop="a")  # type: ignore[call-arg]
@@ -315,7 +315,7 @@ endpoint = TokenEndpoint(
 )
 assert_type(endpoint(asked), Token)
 assert_type(endpoint.url, str)
-assert_type(endpoint.client_id, str)
+assert_type(endpoint.client_id, str | None)
 assert_type(endpoint.retries, int | Retry)
 
 manager = TokenManager(endpoint, leeway=1, renew_ahead=None, deadline=2)

@@ -263,7 +263,7 @@ class Check:
         if self._request.extra_params:
             yield "extra_params={"
             pairs = self._request.extra_params
-            yield from (f"    {_literal(name)}: {_literal(value)}," for name, value in pairs)
+            yield from (f"    {_literal(name)}: {_literal(str(value))}," for name, value in pairs)
             yield "},"
         if not by_issuer:
             yield f"body={_literal(way.body)},"
