@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+import pickle
+import ssl
+import threading
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
 import pytest
 import requests
 import trustme
@@ -11,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
-from helpers import TLSAuthorizationServer, elsewhere, token_answer
+from helpers import PATIENCE, Crowd, TLSAuthorizationServer, elsewhere, token_answer, until
 from urllib3.exceptions import InsecureRequestWarning
 
 from clientcreds_requests import (
@@ -226,6 +235,231 @@ def test_r1_a_token_bound_to_a_certificate_that_was_replaced_is_got_anew(
         assert tls_session.get(strict_server.api_url).ok
         tls_session.close()  # connections that showed the old one
     assert bound_to == ["old.example.com", "new.example.com"]
+
+
+class Bound:
+    """A server whose tokens are bound to the certificate of the connection (RFC 8705 §3).
+
+    It is asked by one name for tokens and by the same for the API.
+    """
+
+    def __init__(self, authority, clients):
+        self._authority, self._clients = authority, clients
+        self.token_requests: list[str] = []
+        self.calls: list[tuple[str, str, bool]] = []
+        """By call: the name in the certificate, that to which the token is bound, and whether the
+        connection was new."""
+        self._lock = threading.Lock()
+
+    def __enter__(self):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._authority.issue_cert("127.0.0.1").configure_cert(context)
+        context.verify_mode = ssl.CERT_REQUIRED
+        self._clients.configure_trust(context)
+        bound = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            calls = 0
+
+            def name(self):
+                certificate = self.connection.getpeercert()
+                return dict(certificate["subjectAltName"])["DNS"]
+
+            def do_POST(self):
+                self.rfile.read(int(self.headers["Content-Length"]))
+                with bound._lock:
+                    bound.token_requests.append(self.name())
+                    token = f"{self.name()}-token-{len(bound.token_requests)}"
+                self.answer(200, json.dumps(token_answer(token)))
+
+            def do_GET(self):
+                self.calls += 1
+                bound_to = self.headers["Authorization"].split()[1].partition("-token-")[0]
+                with bound._lock:
+                    bound.calls.append((self.name(), bound_to, self.calls == 1))
+                self.answer(200 if bound_to == self.name() else 401, "{}")
+
+            def answer(self, status, body):
+                self.send_response(status)
+                if status == 401:
+                    self.send_header("WWW-Authenticate", 'Bearer error="invalid_token"')
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body.encode())
+
+            def log_message(self, *args):
+                pass
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+            request_queue_size = 64
+
+            def finish_request(self, request, address):  # in the thread of the connection
+                wrap = context.wrap_socket
+                with contextlib.suppress(OSError), wrap(request, server_side=True) as secured:
+                    super().finish_request(secured, address)
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self.url = f"https://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+@pytest.fixture
+def bound(authority, stranger):
+    with Bound(authority, stranger) as running:
+        yield running
+
+
+@pytest.fixture
+def rotate(stranger, tmp_path):
+    """Puts the certificate of another name into the file, as cert-manager and Kubernetes do."""
+
+    def put(name):
+        key_and_chain = stranger.issue_cert(name).private_key_and_cert_chain_pem
+        key_and_chain.write_to_path(tmp_path / "client.new")
+        (tmp_path / "client.new").replace(tmp_path / "client.pem")
+
+    put.path = str(tmp_path / "client.pem")
+    put("old.example.com")
+    return put
+
+
+def bound_session(bound, bundles, rotate, **options):
+    method = TLSClientAuth(rotate.path)
+    url = f"{bound.url}/token"
+    session = ClientCredentialsSession(url, "me", client_auth=method, body="form", **options)
+    session.verify = bundles["authority"]
+    return session
+
+
+def test_w5_a_replaced_certificate_ends_connections_and_token_within_a_second(
+    bound, bundles, rotate, clock
+):
+    with bound_session(bound, bundles, rotate) as session:
+        for _ in range(2):
+            assert session.get(bound.url).ok
+        rotate("new.example.com")
+        clock.advance(1.1)
+        for _ in range(2):
+            assert session.get(bound.url).ok
+    assert bound.token_requests == ["old.example.com", "new.example.com"]
+    old, new = "old.example.com", "new.example.com"
+    # No call was refused: the token and the connection were left together.
+    assert bound.calls == [(old, old, True), (old, old, False), (new, new, True), (new, new, False)]
+
+
+def test_w5_a_renewed_token_is_never_sent_on_a_connection_of_the_past(bound, bundles, rotate):
+    with bound_session(bound, bundles, rotate) as session:
+        assert session.get(bound.url).ok
+        rotate("new.example.com")
+        session.auth.signout()  # whatever it is that asks for a token before the second is over
+        assert session.get(bound.url).ok
+    assert [(name, to) for name, to, _ in bound.calls] == [
+        ("old.example.com", "old.example.com"),
+        ("new.example.com", "new.example.com"),
+    ]
+
+
+def test_w5_a_file_that_was_written_anew_as_it_was_changes_nothing(bound, bundles, rotate, clock):
+    with bound_session(bound, bundles, rotate) as session:
+        assert session.get(bound.url).ok
+        with open(rotate.path, "rb+") as file:
+            content = file.read()
+            file.seek(0)
+            file.write(content)
+        clock.advance(1.1)
+        assert session.get(bound.url).ok
+        token = session.auth.get_token()
+        os.unlink(rotate.path)  # it is being replaced
+        clock.advance(1.1)
+        assert session.auth.get_token() is token
+    assert len(bound.token_requests) == 1
+    assert [new for *_, new in bound.calls] == [True, False]
+
+
+def test_w5_siblings_lose_the_tokens_of_the_old_certificate_each_its_own(
+    bound, bundles, rotate, clock
+):
+    with bound_session(bound, bundles, rotate) as session:
+        auths = [session.auth, session.auth.replace(scope="a")]
+        for auth in auths * 2:
+            assert auth.get_token().access_token.startswith("old.example.com")
+        rotate("new.example.com")
+        clock.advance(1.1)
+        for auth in auths * 2:
+            assert auth.authorize().access_token.startswith("new.example.com")
+    assert len(bound.token_requests) == 4
+
+
+def test_w5_a_certificate_is_rotated_under_load_without_a_failed_call(
+    bound, bundles, rotate, clock
+):
+    with bound_session(bound, bundles, rotate) as session:
+        rotations = [f"client{number}.example.com" for number in range(6)]
+        done, calls = threading.Event(), Counter[int]()
+
+        def call():
+            while not done.is_set():
+                assert session.get(bound.url, timeout=PATIENCE).status_code == 200
+                calls[threading.get_ident()] += 1
+            return "done"
+
+        def all_have_made_some():
+            before = Counter(calls)
+            until(
+                lambda: (
+                    min([calls[t] - before[t] for t in calls] + [len(calls) - 1]) > 2
+                    or crowd.outcomes
+                )
+            )
+
+        crowd = Crowd(4, call)
+        try:
+            for name in rotations:
+                all_have_made_some()
+                rotate(name)
+                clock.advance(11)  # longer than R3 keeps the replacement of a refused token
+                until(lambda name=name: name in bound.token_requests or crowd.outcomes)
+            all_have_made_some()
+        finally:
+            done.set()
+        assert crowd.join() == ["done"] * 4
+    taken = [name for name in bound.token_requests if name in rotations]
+    assert list(dict.fromkeys(taken)) == rotations
+    names = {name for name, *_ in bound.calls}
+    assert names >= set(rotations)
+
+
+def test_w5_an_auth_of_its_own_drops_the_token_of_a_replaced_certificate(
+    bound, bundles, rotate, clock, monkeypatch
+):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", bundles["authority"])
+    method = TLSClientAuth(rotate.path)
+    auth = ClientCredentialsAuth(f"{bound.url}/token", "me", client_auth=method, body="form")
+    for name in ("old.example.com", "new.example.com"):
+        rotate(name)
+        clock.advance(1.1)
+        assert requests.get(bound.url, auth=auth, cert=rotate.path).ok
+    assert bound.token_requests == ["old.example.com", "new.example.com"]
+    assert all(name == to for name, to, _ in bound.calls)
+
+
+def test_w5_a_copy_of_the_session_knows_no_certificate_yet(bound, bundles, rotate):
+    with bound_session(bound, bundles, rotate) as session:
+        assert session.get(bound.url).ok
+        copied = pickle.loads(pickle.dumps(session))
+        rotate("new.example.com")
+        with copied:
+            assert copied.get(bound.url).ok
+    assert bound.token_requests == ["old.example.com", "new.example.com"]
 
 
 @pytest.mark.parametrize(
