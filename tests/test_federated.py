@@ -221,7 +221,7 @@ def test_w4_the_assertion_and_the_parameters_are_fetched_for_every_attempt(serve
         ("", "0 characters"),
         ("<html><body>Sign in</body></html>", "33 characters"),
         ("ey" * 8193, "16386 characters"),
-        (f"{JWT[:-9]}{'x' * 16384}", "expected a JWT of at most 16384"),
+        (f"{JWT}{'x' * 16384}", "expected a JWT of at most 16384"),
         ("a.b", "3 characters"),
         (f"{JWT}\n", "characters"),
         (f"{JWT} ", "characters"),
