@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from ._redaction import raise_apart
-from .client_auth import ClientSecretJWT, check_secret
+from .client_auth import ClientSecretJWT, FederatedAssertion, check_secret
 from .discovery import Issuer
 
 if TYPE_CHECKING:
@@ -56,24 +56,40 @@ def by_environment(prefix: str, options: Mapping[str, Any]) -> dict[str, Any]:
     def value(name: str) -> str | None:
         return os.environ.get(prefix + name) or None
 
-    issuer, endpoint, client_id = value("ISSUER"), value("TOKEN_ENDPOINT"), value("CLIENT_ID")
-    if (issuer is None) == (endpoint is None):
-        how_many = "neither" if issuer is None else "both"
-        raise ValueError(f"set one of {prefix}TOKEN_ENDPOINT and {prefix}ISSUER; {how_many} is set")
-    if client_id is None:
-        raise ValueError(f"{prefix}CLIENT_ID is not set")
-    secret: str | Callable[[], str] | None = value("CLIENT_SECRET")
-    path = value("CLIENT_SECRET_FILE")
-    if path is not None:
-        if secret is not None:
-            raise ValueError(f"set one of {prefix}CLIENT_SECRET and {prefix}CLIENT_SECRET_FILE")
-        _check_secret_file(prefix, path)
-        secret = functools.partial(read_secret, path)  # for every token request
     settings = dict(options)
     for name in ("scope", "resources", "audience", "body", "client_auth"):
         found = value(name.upper())
         if found is not None:
             settings.setdefault(name, found.split() if name == "resources" else found)
+    issuer, endpoint, client_id = value("ISSUER"), value("TOKEN_ENDPOINT"), value("CLIENT_ID")
+    if (issuer is None) == (endpoint is None):
+        how_many = "neither" if issuer is None else "both"
+        raise ValueError(f"set one of {prefix}TOKEN_ENDPOINT and {prefix}ISSUER; {how_many} is set")
+    if client_id is None and settings.get("client_auth") != "none":
+        raise ValueError(f"{prefix}CLIENT_ID is not set")
+    for other, name in (
+        ("CLIENT_SECRET", "CLIENT_SECRET_FILE"),
+        ("CLIENT_SECRET", "CLIENT_ASSERTION_FILE"),
+        ("CLIENT_SECRET_FILE", "CLIENT_ASSERTION_FILE"),
+        ("CLIENT_AUTH", "CLIENT_ASSERTION_FILE"),
+    ):
+        if value(other) is not None and value(name) is not None:
+            raise ValueError(f"set one of {prefix}{other} and {prefix}{name}")
+    secret: str | Callable[[], str] | None = value("CLIENT_SECRET")
+    path, assertion, grant = map(
+        value, ("CLIENT_SECRET_FILE", "CLIENT_ASSERTION_FILE", "GRANT_TYPE")
+    )
+    if path is not None:
+        _check_secret_file(prefix, path)
+        secret = functools.partial(read_secret, path)  # for every token request
+    if assertion is not None:
+        from .identity import FileToken
+
+        if not os.path.isfile(assertion):  # not quoted: it may be the assertion itself
+            raise ValueError(f"{prefix}CLIENT_ASSERTION_FILE is not the path of a file")
+        settings.setdefault("client_auth", FederatedAssertion(FileToken(assertion)))
+    if grant is not None:
+        settings["extra_params"] = {"grant_type": grant, **(settings.get("extra_params") or {})}
     if issuer is not None:
         return by_issuer(issuer, client_id, secret, settings)
     return {

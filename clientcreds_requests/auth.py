@@ -183,9 +183,9 @@ class ClientCredentialsAuth(AuthBase):
         """Return an auth with settings from environment variables.
 
         Their names, after the prefix: ``TOKEN_ENDPOINT`` or ``ISSUER``, ``CLIENT_ID``,
-        ``CLIENT_SECRET`` or ``CLIENT_SECRET_FILE`` (read again for every token request, its final
-        newline dropped), ``SCOPE``, ``RESOURCES`` (space-separated), ``AUDIENCE``, ``BODY``,
-        ``CLIENT_AUTH``.
+        ``CLIENT_SECRET``, ``CLIENT_SECRET_FILE`` or ``CLIENT_ASSERTION_FILE`` (read again for every
+        token request, the final newline dropped), ``SCOPE``, ``RESOURCES`` (space-separated),
+        ``AUDIENCE``, ``BODY``, ``CLIENT_AUTH``, ``GRANT_TYPE``.
 
         :param prefix: how the names of the variables begin.
         :param options: keyword arguments of the constructor; they override the environment.

@@ -432,3 +432,53 @@ def test_help_says_where_settings_come_from(run):
         for name in ("CLIENTCREDS_TOKEN_ENDPOINT", "CLIENTCREDS_RESOURCES", "--allow-http"):
             assert name in result.out
         assert ("--client-auth" in result.out) == (command == "token")
+
+
+# Without a secret
+
+
+@pytest.fixture
+def assertion(server, tmp_path):
+    """A file with the assertion by which the server knows its client, in every body."""
+    text = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ3b3JrbG9hZCJ9.c2lnbmVk"
+    (tmp_path / "assertion").write_text(f"{text}\n")
+
+    def check(request):
+        if request.params.get("client_assertion") != text:
+            return None
+        return Answer(200, token_answer(server.issue().access_token))
+
+    server.answer_next(*[check] * 9)
+    return str(tmp_path / "assertion")
+
+
+def test_an_assertion_file_stands_in_for_the_secret(server, run, assertion, monkeypatch):
+    monkeypatch.setenv("CLIENTCREDS_CLIENT_SECRET", "not-this-one")
+    result = run("token", *options_for(server, "--assertion-file", assertion))
+    assert (result.status, result.err) == (0, "")
+    assert result.out == f"{server.tokens[0].access_token}\n"
+    assert "client_secret" not in server.token_requests[0].params
+
+
+def test_the_grant_type_is_an_option(server, run):
+    server.answer_next(Answer(200, token_answer("an-issued-token")))
+    options = ["--grant-type", "account_credentials", "--param", "account_id=a"]
+    assert run("token", *options_for(server, *options)).out == "an-issued-token\n"
+    params = server.token_requests[0].params
+    assert (params["grant_type"], params["account_id"]) == ("account_credentials", "a")
+
+
+def test_check_finds_out_what_is_accepted_with_an_assertion(server, run, assertion, monkeypatch):
+    result = run("check", *options_for(server, "--assertion-file", assertion))
+    assert result.status == 0
+    assert [row[:2] for row in result.rows] == [["form", "assertion"], ["json", "assertion"]]
+    assert f'client_auth=FederatedAssertion(FileToken("{assertion}")),' in result.python
+    assert "CLIENT_SECRET" not in result.python
+    assert result.auth(monkeypatch, "unused").authorize().authorized
+
+
+def test_check_says_that_an_assertion_is_rejected(server, run, assertion):
+    server._authorization_server.scripts.clear()
+    result = run("check", *options_for(server, "--assertion-file", assertion))
+    assert result.status == 1
+    assert [row[:2] for row in result.rows] == [["form", "assertion"]]

@@ -7,6 +7,7 @@ import pickle
 
 import pytest
 import requests
+from helpers import token_answer
 
 from clientcreds_requests import (
     ClientCredentialsAuth,
@@ -14,10 +15,12 @@ from clientcreds_requests import (
     ClientSecretBasic,
     TokenError,
 )
+from clientcreds_requests.testing import Answer
 
 NAMES = (
     *("TOKEN_ENDPOINT", "ISSUER", "CLIENT_ID", "CLIENT_SECRET", "CLIENT_SECRET_FILE"),
-    *("SCOPE", "RESOURCES", "AUDIENCE", "BODY", "CLIENT_AUTH"),
+    *("SCOPE", "RESOURCES", "AUDIENCE", "BODY", "CLIENT_AUTH", "GRANT_TYPE"),
+    "CLIENT_ASSERTION_FILE",
 )
 
 
@@ -264,3 +267,111 @@ def test_w8_bytes_that_are_no_text_are_refused(setenv):
 def test_w8_an_unknown_option_is_a_type_error():
     with pytest.raises(TypeError, match="colour"):
         ClientCredentialsAuth.from_env(colour="red")
+
+
+# Without a secret
+
+JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ3b3JrbG9hZCJ9.c2lnbmVk"
+
+
+@pytest.fixture
+def assertion_file(tmp_path):
+    path = tmp_path / "assertion"
+    path.write_text(f"{JWT}\n")
+    return path
+
+
+@pytest.fixture
+def federated(server, setenv, assertion_file):
+    """A client that is known by the assertion in a file."""
+    setenv(
+        TOKEN_ENDPOINT=server.token_endpoint,
+        CLIENT_ID=server.client_id,
+        CLIENT_ASSERTION_FILE=str(assertion_file),
+    )
+
+    def check(request):
+        if request.params.get("client_assertion") != assertion_file.read_text().strip():
+            return Answer(401, {"error": "invalid_client"})
+        return Answer(200, token_answer(server.issue().access_token))
+
+    server.answer_next(*[check] * 9)
+
+
+@pytest.mark.usefixtures("federated")
+@pytest.mark.parametrize("kind", [ClientCredentialsAuth, ClientCredentialsSession])
+def test_w4_an_assertion_file_is_read_for_every_token_request(server, assertion_file, kind):
+    made = kind.from_env()
+    auth = getattr(made, "auth", made)
+    auth.authorize()
+    assertion_file.write_text(f"{JWT}-rotated\n")
+    auth.signout()
+    assert auth.authorize().authorized
+    assert [r.params["client_assertion"] for r in server.token_requests] == [JWT, f"{JWT}-rotated"]
+    assert "client_secret" not in server.token_requests[0].params
+    assert JWT.encode() not in pickle.dumps(auth)
+
+
+@pytest.mark.usefixtures("federated")
+def test_an_assertion_file_works_with_an_issuer_too(server, setenv):
+    setenv(TOKEN_ENDPOINT="", ISSUER=server.issuer)
+    assert ClientCredentialsAuth.from_env().authorize().authorized
+    assert server.token_requests[0].params["client_assertion"] == JWT
+
+
+@pytest.mark.usefixtures("federated")
+def test_an_assertion_file_that_vanishes_is_a_token_error_that_names_it(assertion_file):
+    auth = ClientCredentialsAuth.from_env()
+    assertion_file.unlink()
+    with pytest.raises(TokenError, match=f"the file {assertion_file}: it cannot be read"):
+        auth.authorize()
+
+
+@pytest.mark.parametrize("other", ["CLIENT_SECRET", "CLIENT_SECRET_FILE", "CLIENT_AUTH"])
+@pytest.mark.usefixtures("federated")
+def test_w8_an_assertion_file_stands_alone(setenv, assertion_file, other):
+    setenv(**{other: str(assertion_file)})
+    with pytest.raises(
+        ValueError, match=f"set one of CLIENTCREDS_{other} and CLIENTCREDS_CLIENT_A"
+    ):
+        ClientCredentialsAuth.from_env()
+
+
+@pytest.mark.usefixtures("federated")
+def test_w8_an_assertion_in_place_of_its_file_is_not_quoted(setenv):
+    setenv(CLIENT_ASSERTION_FILE=JWT)
+    with pytest.raises(ValueError, match="CLIENTCREDS_CLIENT_ASSERTION_FILE is not") as caught:
+        ClientCredentialsAuth.from_env()
+    assert JWT not in str(caught.value)
+
+
+@pytest.mark.usefixtures("federated")
+def test_arguments_come_before_an_assertion_file(server):
+    method = ClientSecretBasic(server.client_secret)
+    assert ClientCredentialsAuth.from_env(client_auth=method).endpoint.client_auth is method
+
+
+@pytest.mark.parametrize("client_id", ["", "me"])
+def test_no_client_authentication_needs_no_client_id(server, setenv, client_id):
+    setenv(TOKEN_ENDPOINT=server.token_endpoint, CLIENT_ID=client_id, CLIENT_AUTH="none")
+    setenv(GRANT_TYPE="urn:ietf:params:oauth:grant-type:jwt-bearer")
+    server.answer_next(Answer(200, token_answer("an-issued-token")))
+    auth = ClientCredentialsAuth.from_env(extra_params={"assertion": lambda: JWT})
+    assert auth.authorize().authorized
+    sent = {
+        "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
+        "assertion": JWT,
+        "client_id": client_id,
+    }
+    assert server.token_requests[0].params == {name: v for name, v in sent.items() if v}
+
+
+@pytest.mark.usefixtures("client")
+def test_the_grant_type_can_be_another_and_an_argument_comes_before_it(server, setenv):
+    setenv(GRANT_TYPE="account_credentials")
+    server.answer_next(*[Answer(200, token_answer("an-issued-token"))] * 2)
+    ClientCredentialsAuth.from_env(extra_params={"account_id": "a"}).authorize()
+    ClientCredentialsAuth.from_env(extra_params={"grant_type": "another"}).authorize()
+    grants = [request.params["grant_type"] for request in server.token_requests]
+    assert grants == ["account_credentials", "another"]
+    assert server.token_requests[0].params["account_id"] == "a"

@@ -18,7 +18,7 @@ from ..adapters import RetryAdapter
 from ..client_auth import ClientSecretBasic, ClientSecretPost
 from ..discovery import Issuer, discover
 from ..exceptions import TokenConnectionError, TokenError, TokenTimeout
-from ..token_endpoint import TokenEndpoint
+from ..token_endpoint import _VAGUE, TokenEndpoint
 from ..tokens import Token, TokenRequest
 from .screen import Screen
 from .settings import DEADLINE, TIMEOUT, in_options
@@ -30,9 +30,6 @@ _OAUTH_ERRORS = {
     *("access_denied", "invalid_client", "invalid_grant", "invalid_request", "invalid_scope"),
     *("invalid_target", "unauthorized_client", "unsupported_grant_type"),
 }
-# What an endpoint says that may just not have read the request.
-_VAGUE = (None, "invalid_request", "unsupported_grant_type")
-
 _SECRET = 'os.environ["CLIENT_SECRET"]'
 
 
@@ -80,11 +77,8 @@ class Attempt(NamedTuple):
             return "rejected"
         if status in (404, 405) or (status < 400 and error.error is None):
             return "no endpoint"
-        says_so = (
-            error.error
-            or "json" in self.content_type
-            or (error.error_description and "text/plain" not in self.content_type)
-        )
+        words = error.error_description and "text/plain" not in self.content_type
+        says_so = error.error or "json" in self.content_type or words
         if status != 500 and (says_so or (status == 401 and "html" not in self.content_type)):
             return "rejected"
         return "not read"
@@ -96,12 +90,12 @@ class Check:
     def __init__(self, arguments: Mapping[str, Any], screen: Screen) -> None:
         self._arguments, self._say, self._screen = arguments, screen.say, screen
         self._url, self._id = arguments["token_endpoint"], arguments["client_id"]
+        self._method: Any = arguments.get("client_auth")  # with an assertion, if there is one
         secret = arguments["client_secret"]
         self._secret = str(secret() if callable(secret) else secret)
         self._request = TokenRequest(*map(arguments.get, TokenRequest.__match_args__))
         self._settings = {name: arguments[name] for name in ("timeout", "deadline", "allow_http")}
-        self._made: list[Attempt] = []
-        self._gave_up = False
+        self._made, self._gave_up = list[Attempt](), False
         # A server may repeat the secret in forms in which it was not sent.
         pairs = (f"{self._id}:{self._secret}", f"{quote(self._id, '')}:{quote(self._secret, '')}")
         basic = [base64.b64encode(pair.encode()).decode() for pair in pairs]
@@ -128,6 +122,8 @@ class Check:
             self._screen.paragraph(f"Stopped: {why}. What was not tried may work too.")
             self._say()
         names = "ClientCredentialsAuth" + ("" if works.way.encode else ", ClientSecretBasic")
+        if self._method:
+            names += ", FederatedAssertion\nfrom clientcreds_requests.identity import FileToken"
         self._say(f"import os\n\nfrom clientcreds_requests import {names}\n")
         by_issuer = works.way == own_way
         self._say(f"auth = ClientCredentialsAuth{'.from_issuer' if by_issuer else ''}(")
@@ -148,10 +144,12 @@ class Check:
 
     def _try_all(self) -> None:
         """Make the attempts one by one, each only if it can still show something."""
-        for post in (Way("form"), Way("json")):
+        how = "assertion" if self._method else POST
+        for post in (Way("form", how), Way("json", how)):
             basic = post._replace(client_auth=BASIC)
             last: dict[Way, Attempt] = {}
-            for way in (post, basic, basic._replace(encode=False)):
+            ways = (post, basic, basic._replace(encode=False))
+            for way in ways[: 1 if self._method else 3]:
                 if not way.encode and (
                     self._must_encode or last[post].token or not last[basic].credentials_are_wrong
                 ):
@@ -172,7 +170,7 @@ class Check:
     def _ask(self, way: Way, request: TokenRequest) -> Attempt:
         """Make an attempt, and show it as a row."""
         basic, post = ClientSecretBasic(self._secret, way.encode), ClientSecretPost(self._secret)
-        method = post if way.client_auth == POST else basic
+        method = self._method or (post if way.client_auth == POST else basic)
         session, adapter = requests.Session(), _NotingAdapter(HTTPAdapter(), retries=0)
         session.adapters = {"http": adapter}
         settings: dict[str, Any] = {"body": way.body, "session": session, **self._settings}
@@ -245,7 +243,7 @@ class Check:
         way, lifetime, given = works.way, works.lifetime, self._arguments
         yield f"{_literal(given['token_endpoint'] if by_issuer else self._url)},"
         yield f"{_literal(self._id)},"
-        if way.encode:
+        if way.encode and not self._method:
             yield f"{_SECRET},"
         if works.scope:
             granted = (works.token and works.token.scope) or works.scope
@@ -267,7 +265,9 @@ class Check:
             yield "},"
         if not by_issuer:
             yield f"body={_literal(way.body)},"
-        if not way.encode:
+        if self._method:
+            yield f"client_auth=FederatedAssertion(FileToken({_literal(self._method.token.path)})),"
+        elif not way.encode:
             yield "# Without the percent-encoding that RFC 6749 section 2.3.1 asks for."
             yield f"client_auth=ClientSecretBasic({_SECRET}, encode=False),"
         elif not by_issuer and way.client_auth != POST:

@@ -24,9 +24,8 @@ PERIOD = 0.2
 #: Seconds after which what should have happened is taken not to happen.
 PATIENCE = 30.0
 
-# How long things take, in seconds, in a demo of about ten. A token is renewed when it is 1.5 to
-# 2.3 s old. Acts begin when it is 0.8 s old, so that a machine which stalls for half a second
-# changes nothing, and after the outage there are 3 s left in which to try the renewal again.
+# Seconds, in a demo of about ten. A token is renewed when it is 1.5 to 2.3 s old. Acts begin when
+# it is 0.8 s old, so that a stall of half a second changes nothing; an outage leaves 3 s for it.
 _TIMES = {
     "lifetime": 6.0,
     "leeway": 0.5,
@@ -80,8 +79,7 @@ class Demo:
         self._times = {name: pace * seconds for name, seconds in _TIMES.items()}
         self._calls: list[Call] = []
         self._acts: dict[str, float] = {}  # when each began
-        self._back = 0.0  # when the outage was over
-        self._over = threading.Event()
+        self._back, self._over = 0.0, threading.Event()  # when the outage was over; when all is
         server.lifetime, server.latency = self._times["lifetime"], self._times["latency"]
         server.api_latency = self._times["api_latency"]
 
@@ -223,8 +221,7 @@ class Demo:
             name: {"at": start - began, **counted(start, end)}
             for (name, start), (_, end) in pairwise([*self._acts.items(), ("", ended)])
         }
-        # What is asked for as soon as the first token is due, however long the first act takes,
-        # is its renewal.
+        # What is asked for once the first token is due is its renewal, in whichever act.
         due = began + self._times["lifetime"] - self._times["renew_ahead"]
         acts["cold start"]["token_requests"] = sum(request.started < due for request in asked)
         return {

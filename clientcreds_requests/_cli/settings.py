@@ -27,11 +27,13 @@ _OPTIONS = {
     "--issuer": ("ISSUER", "URL", "the issuer, whose metadata names the token endpoint"),
     "--client-id": ("CLIENT_ID", "ID", "the client's identifier"),
     "--secret-file": ("CLIENT_SECRET_FILE", "PATH", "the file with the client secret"),
+    "--assertion-file": ("CLIENT_ASSERTION_FILE", "PATH", "the file with a client assertion"),
+    "--grant-type": ("GRANT_TYPE", "GRANT", "if it is not client_credentials"),
     "--scope": ("SCOPE", "SCOPES", "scopes, space-separated"),
     "--resource": ("RESOURCES", "URI", "a resource server (RFC 8707); repeat it for more"),
     "--audience": ("AUDIENCE", "A", "the audience, as Auth0 and others want it"),
     "--body": ("BODY", "auto|json|form", "how the token request is written"),
-    "--client-auth": ("CLIENT_AUTH", "METHOD", "client_secret_post or client_secret_basic"),
+    "--client-auth": ("CLIENT_AUTH", "METHOD", "client_secret_post, client_secret_basic or none"),
 }
 
 
@@ -81,17 +83,16 @@ def client_of(given: Mapping[str, Any]) -> tuple[ClientCredentialsAuth, dict[str
 
 
 def _arguments(given: Mapping[str, Any]) -> dict[str, Any]:
-    params: dict[str, str] = {}
-    for parameter in given.get("param", ()):
-        name, equals, value = parameter.partition("=")
-        if not name or not equals or name in params:
-            raise ValueError("give --param as NAME=VALUE, each NAME once")
-        params[name] = value
+    pairs = [parameter.partition("=") for parameter in given.get("param", ())]
+    params = {name: value for name, equals, value in pairs if name and equals}
+    if len(params) < len(pairs):
+        raise ValueError("give --param as NAME=VALUE, each NAME once")
     variables = {name: value for name, value in given.items() if name.isupper()}
     if "TOKEN_ENDPOINT" in variables or "ISSUER" in variables:
         variables = {"TOKEN_ENDPOINT": "", "ISSUER": "", **variables}
-    if "CLIENT_SECRET_FILE" in variables:
-        variables["CLIENT_SECRET"] = ""
+    files = {"CLIENT_SECRET_FILE": "", "CLIENT_ASSERTION_FILE": ""}
+    if variables.keys() & files.keys():
+        variables = {"CLIENT_SECRET": "", **files, **variables}
     if "RESOURCES" in variables:
         variables["RESOURCES"] = " ".join(variables["RESOURCES"])
     timeout = given.get("timeout", TIMEOUT)
