@@ -359,10 +359,10 @@ def test_w5_a_replaced_certificate_ends_connections_and_token_within_a_second(
 def test_w5_a_renewed_token_is_never_sent_on_a_connection_of_the_past(bound, bundles, rotate):
     with bound_session(bound, bundles, rotate) as session:
         assert session.get(bound.url).ok
+        token, manager = session.auth.get_token(), session.auth.manager
         rotate("new.example.com")
         # As a renewal in the background, or after a 401: without a look of the auth at the file.
-        manager = session.auth.manager
-        assert manager.invalidate(session.auth.get_token())
+        assert manager.invalidate(token)
         manager.get_token()
         assert session.get(bound.url).ok
     assert [(name, to) for name, to, _ in bound.calls] == [
