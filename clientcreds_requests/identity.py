@@ -324,7 +324,7 @@ def _get(
 
     def complete() -> tuple[bytes, dict[str, str]]:
         headers = fields()
-        redact.add(value.rpartition(" ")[2] for value in headers.values())
+        redact.add(v.rpartition(" ")[2] for v in headers.values() if len(v) > len("Google"))
         return b"", {**HEADERS, **headers}
 
     bare = requests.Request("GET", without_query(url)).prepare()
