@@ -24,6 +24,7 @@ from helpers import locals_in, texts_in
 from clientcreds_requests import (
     ClientCredentialsAuth,
     ClientCredentialsSession,
+    FederatedAssertion,
     Token,
     TokenEndpoint,
     TokenError,
@@ -47,6 +48,7 @@ class Notes:
     def __init__(self) -> None:
         self.servers: list[LocalAuthorizationServer] = []
         self.methods: list[ClientSecretAuth] = []
+        self.assertions: list[str] = []
         self.tokens: list[Token] = []
         self.clients: list[object] = []
         self.errors: list[TokenError] = []
@@ -65,7 +67,7 @@ class Notes:
     def secrets(self) -> set[str]:
         """Everything secret, in the forms in which it is sent."""
         literal = [method.client_secret for method in self.methods]
-        found = [token.access_token for token in self.tokens]
+        found = [*self.assertions, *(token.access_token for token in self.tokens)]
         for server in self.servers:
             found += server._tokens
             clients = {server.client_id: server.client_secret, **server.clients}
@@ -214,6 +216,17 @@ def _note_caught() -> None:
     pytest.ExceptionInfo.fill_unfilled = noting  # type: ignore[method-assign]
 
 
+def _note_assertions() -> None:
+    complete = FederatedAssertion.__call__
+
+    @functools.wraps(complete)
+    def noting(self: FederatedAssertion, client_id: str, params: Any, headers: Any, /) -> None:
+        complete(self, client_id, params, headers)
+        notes.note("assertions", params["client_assertion"])
+
+    FederatedAssertion.__call__ = noting  # type: ignore[method-assign]
+
+
 def watch() -> None:
     """Note from now on whatever comes about in this process."""
     for kind in _CLIENTS:
@@ -227,6 +240,7 @@ def watch() -> None:
         "servers", LocalAuthorizationServer.start
     )
     LocalAuthorizationServer.__enter__ = LocalAuthorizationServer.start  # type: ignore[method-assign]
+    _note_assertions()
     _note_records()
     _note_warnings()
     _note_caught()
