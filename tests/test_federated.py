@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
 import pickle
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -42,11 +42,6 @@ OTHER_JWT = "eyJhbGciOiJSUzI1NiIsImtpZCI6IjIyIn0.eyJpc3MiOiJiIn0.J9lXZhwP"
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 CLIENT_ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-
-
-def returns(value):
-    """A callable that can be pickled."""
-    return functools.partial(str, value)
 
 
 @pytest.fixture
@@ -122,7 +117,7 @@ def test_w1_token_exchange_is_asked_for_as_in_rfc_8693_2_3(issuer):
         resources=["https://backend.example.com/api"],
         extra_params={
             "grant_type": TOKEN_EXCHANGE,
-            "subject_token": returns("accVkjcJyb4BWCxGsndESCJQbdFMogUC5PbRDqceLTC"),
+            "subject_token": lambda: "accVkjcJyb4BWCxGsndESCJQbdFMogUC5PbRDqceLTC",
             "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
         },
     )
@@ -498,8 +493,8 @@ def test_s1_nothing_that_is_left_behind_holds_an_assertion(server, body, caplog)
     auth = ClientCredentialsAuth(
         server.token_endpoint,
         "me",
-        client_auth=FederatedAssertion(returns(JWT)),
-        extra_params={"actor_token": returns(OTHER_JWT)},
+        client_auth=FederatedAssertion(lambda: JWT),
+        extra_params={"actor_token": lambda: OTHER_JWT},
         body=body,
     )
     with pytest.raises(TokenError) as caught:
@@ -512,6 +507,25 @@ def test_s1_nothing_that_is_left_behind_holds_an_assertion(server, body, caplog)
     assert OTHER_JWT not in caplog.text
     for thing in (auth, auth.endpoint, auth.manager, auth.endpoint.client_auth):
         assert JWT not in repr(thing)
+
+
+def test_s1_no_variable_holds_an_assertion_while_a_token_request_is_under_way(issuer):
+    """As tracers may record them, of the package's frames while a request is under way."""
+    recorded, caller = [], threading.get_ident()
+
+    def record(_):
+        frame = sys._current_frames()[caller]
+        while frame is not None:
+            if frame.f_globals.get("__package__") == "clientcreds_requests":
+                recorded.append(repr(dict(frame.f_locals)))
+            frame = frame.f_back
+        return http_answer(token_answer("issued-access-token"))
+
+    issuer.reply = record
+    request = TokenRequest(extra_params={"subject_token": lambda: OTHER_JWT})
+    endpoint(issuer, FederatedAssertion(lambda: JWT))(request)
+    assert len(recorded) > 3
+    assert not [text for text in recorded if JWT in text or OTHER_JWT in text]
 
 
 def test_s2_clients_with_sources_of_the_platform_can_be_pickled(server, tmp_path, monkeypatch):

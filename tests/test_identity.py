@@ -226,6 +226,26 @@ def test_arc_has_no_user_assigned_identities(arc):
     assert arc.requests == []
 
 
+@each_platform
+def test_s1_no_variable_holds_a_secret_while_a_platform_is_asked(platform, double, monkeypatch):
+    """As tracers may record them, of the package's frames while a request is under way."""
+    token, answer = platform(double, monkeypatch)
+    recorded, caller = [], threading.get_ident()
+
+    def record(_):
+        frame = sys._current_frames()[caller]
+        while frame is not None:
+            if frame.f_globals.get("__package__") == "clientcreds_requests":
+                recorded.append(repr(dict(frame.f_locals)))
+            frame = frame.f_back
+        return http_answer(answer, Metadata_Flavor="Google")
+
+    double.reply = record
+    assert token() == JWT
+    assert len(recorded) > 3
+    assert not [text for text in recorded if REQUEST_TOKEN in text or IDENTITY_HEADER in text]
+
+
 # What can go wrong at a service
 
 
