@@ -94,6 +94,7 @@ FRAMEWORKS: dict[str, Framework] = {
             {
                 "client_secret_jwt",
                 "invalid_scope",
+                "jwt-bearer",
                 "percent-decoded Basic",
                 "private_key_jwt",
                 "secrets beyond ASCII",
@@ -150,6 +151,7 @@ FRAMEWORKS: dict[str, Framework] = {
                 "resources",
                 "scopes of a client",
                 "tls_client_auth",
+                "token exchange",
             }
         ),
         to_json=Answer(400, "invalid_request"),

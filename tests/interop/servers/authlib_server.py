@@ -30,7 +30,7 @@ from authlib.oauth2.rfc6749 import ClientMixin, TokenMixin
 from authlib.oauth2.rfc6749.grants import ClientCredentialsGrant
 from authlib.oauth2.rfc6750 import BearerTokenValidator
 from authlib.oauth2.rfc7009 import RevocationEndpoint
-from authlib.oauth2.rfc7523 import JWTBearerClientAssertion
+from authlib.oauth2.rfc7523 import JWTBearerClientAssertion, JWTBearerGrant
 from flask import Flask, Response, request
 from joserfc.jwk import KeySet, OctKey
 from loopback import CLIENT_KEYS, CLIENT_SECRET, LIFETIME, SCOPES, Counting, run
@@ -49,7 +49,7 @@ class Client(ClientMixin):
         return method == self.auth_method
 
     def check_grant_type(self, grant_type: str) -> bool:
-        return grant_type == "client_credentials"
+        return grant_type in ("client_credentials", JWTBearerGrant.GRANT_TYPE)
 
     def get_allowed_scope(self, scope: str | None) -> str:
         return scope or ""
@@ -113,6 +113,25 @@ class Grant(ClientCredentialsGrant):
     TOKEN_ENDPOINT_AUTH_METHODS = AUTH_METHODS
 
 
+class AssertionGrant(JWTBearerGrant):
+    """RFC 7523 §2.1: whoever has an assertion of a client needs no client authentication."""
+
+    def get_audiences(self) -> list[str]:
+        return [request.host_url.rstrip("/")]
+
+    def resolve_issuer_client(self, issuer: str) -> Client | None:
+        return CLIENTS.get(issuer)
+
+    def resolve_client_public_key(self, client: Client) -> KeySet | OctKey:
+        return client.key or KeySet([])
+
+    def authenticate_user(self, subject: str) -> str:
+        return subject
+
+    def has_granted_permission(self, _client: Client, _user: str) -> bool:
+        return True
+
+
 class Revocation(RevocationEndpoint):
     CLIENT_AUTH_METHODS = AUTH_METHODS
 
@@ -135,12 +154,15 @@ class QuietHandler(WSGIRequestHandler):
 
 app = Flask(__name__)
 app.config.update(
-    OAUTH2_TOKEN_EXPIRES_IN={"client_credentials": LIFETIME},
+    OAUTH2_TOKEN_EXPIRES_IN=dict.fromkeys(
+        ("client_credentials", JWTBearerGrant.GRANT_TYPE), LIFETIME
+    ),
     OAUTH2_SCOPES_SUPPORTED=list(SCOPES),
 )
 authorization = AuthorizationServer(app, CLIENTS.get, save_token)
 authorization.register_client_auth_method(Assertion.CLIENT_AUTH_METHOD, Assertion())
 authorization.register_grant(Grant)
+authorization.register_grant(AssertionGrant)
 authorization.register_endpoint(Revocation)
 protected = ResourceProtector()
 protected.register_token_validator(Validator())

@@ -6,6 +6,7 @@ import { errors, Provider } from 'oidc-provider';
 
 const SCOPES = ['api:read', 'api:write'];
 const NOT_FOR_OUR_CLIENTS = 'api:admin';
+const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
 
 // One client for each authentication method, and one whose tokens are bound by DPoP.
 function clients(secret, jwks) {
@@ -19,6 +20,7 @@ function clients(secret, jwks) {
       client_secret: secret,
       dpop_bound_access_tokens: true,
     },
+    'exchange-client': { token_endpoint_auth_method: 'none', grant_types: [TOKEN_EXCHANGE] },
     'tls-client': {
       token_endpoint_auth_method: 'tls_client_auth',
       tls_client_auth_san_dns: 'client.example.com',
@@ -35,15 +37,36 @@ function clients(secret, jwks) {
   }));
 }
 
+// RFC 8693: a token of any client for one of the client that asks, for the same resource.
+async function exchange(ctx) {
+  const { client, params, provider } = ctx.oidc;
+  const type = 'urn:ietf:params:oauth:token-type:access_token';
+  if (params.subject_token_type !== type) {
+    throw new errors.InvalidRequest('subject_token_type is not supported');
+  }
+  const subject = await provider.ClientCredentials.find(params.subject_token ?? '');
+  if (!subject?.isValid) {
+    throw new errors.InvalidGrant('subject_token is unknown or expired');
+  }
+  const token = new provider.ClientCredentials({ client, aud: subject.aud, scope: subject.scope });
+  ctx.body = {
+    access_token: await token.save(),
+    issued_token_type: type,
+    token_type: token.tokenType,
+    expires_in: token.expiration,
+  };
+}
+
 export function createProvider({ issuer, tlsIssuer, resources, secret, jwks, lifetime }) {
   const routes = { token: '/token', revocation: '/revoke', introspection: '/introspect' };
-  return new Provider(issuer, {
+  const provider = new Provider(issuer, {
     clientAuthMethods: [
       'client_secret_basic',
       'client_secret_post',
       'client_secret_jwt',
       'private_key_jwt',
       'tls_client_auth',
+      'none',
     ],
     clients: clients(secret, jwks),
     discovery: {
@@ -82,4 +105,6 @@ export function createProvider({ issuer, tlsIssuer, resources, secret, jwks, lif
     scopes: [...SCOPES, NOT_FOR_OUR_CLIENTS],
     ttl: { ClientCredentials: lifetime },
   });
+  provider.registerGrantType(TOKEN_EXCHANGE, exchange, ['subject_token', 'subject_token_type']);
+  return provider;
 }
