@@ -296,13 +296,18 @@ def is_transient(error: Exception) -> bool:
     root = root_cause(error)
     if isinstance(error, requests.exceptions.SSLError):
         # A certificate error is permanent; a truncated handshake is a lost connection.
-        return isinstance(root, ssl.SSLEOFError)
+        return isinstance(root, ssl.SSLEOFError) or is_key_mismatch(error)
     if isinstance(error, requests.exceptions.ProxyError):
         # Its certificate, and a refused tunnel (407 and others), are permanent too.
         refused = re.search("Tunnel connection failed: ([0-9]{3})", str(root))
         status_may_change = refused is None or int(refused[1]) in RETRY_STATUSES
         return status_may_change and not isinstance(root, ssl.SSLCertVerificationError)
     return isinstance(error, (requests.ConnectionError, requests.Timeout))
+
+
+def is_key_mismatch(error: Exception) -> bool:
+    """Return True if a client certificate and its key were read while both were being replaced."""
+    return getattr(root_cause(error), "reason", None) == "KEY_VALUES_MISMATCH"
 
 
 def retry_after(response: requests.Response) -> float | None:

@@ -15,7 +15,7 @@ from ._checks import Cert, ExtraHeaders, ExtraParams, Session
 from ._env import by_environment, by_issuer
 from ._replay import replays_on
 from ._urls import origin, prepare_url, without_query
-from .adapters import RetryAdapter
+from .adapters import RetryAdapter, is_key_mismatch
 from .auth import ClientCredentialsAuth
 from .client_auth import ClientAuth, ClientAuthName, TLSClientAuth
 from .stores import TokenStore
@@ -173,7 +173,12 @@ class ClientCredentialsSession(Session):
             if proxies is None:
                 proxies = resolve_proxies(request, self.proxies, self.trust_env)
             replay.before_sending(request, proxies)
-        response = super().send(request, **kwargs)
+        try:
+            response = super().send(request, **kwargs)
+        except requests.exceptions.SSLError as error:
+            if not is_key_mismatch(error):  # which comes before anything is sent
+                raise
+            response = super().send(request, **kwargs)
         if response.history:  # a 401 before the first redirect comes first
             response.history = [*response.history[0].history, *response.history]
         return response

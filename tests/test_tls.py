@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 from helpers import PATIENCE, Crowd, TLSAuthorizationServer, elsewhere, token_answer, until
+from requests.adapters import HTTPAdapter
 from urllib3.exceptions import InsecureRequestWarning
 
 from clientcreds_requests import (
@@ -439,6 +440,58 @@ def test_w5_a_certificate_is_rotated_under_load_without_a_failed_call(
     assert list(dict.fromkeys(taken)) == rotations
     names = {name for name, *_ in bound.calls}
     assert names >= set(rotations)
+
+
+class Meddling(HTTPAdapter):
+    """Puts another content into the key's file before each of its first requests."""
+
+    def __init__(self, key, *contents):
+        super().__init__()
+        self.key, self.contents = key, iter(contents)
+
+    def send(self, *args, **settings):
+        content = next(self.contents, None)
+        if content is not None:
+            self.key.write_bytes(content)
+        return super().send(*args, **settings)
+
+
+@pytest.fixture
+def pair(stranger, tmp_path):
+    """The paths of a certificate and its key, and the content of that key and of another."""
+    certificates = [stranger.issue_cert("client.example.com") for _ in range(2)]
+    keys = [certificate.private_key_pem.bytes() for certificate in certificates]
+    certificates[0].cert_chain_pems[0].write_to_path(tmp_path / "client.pem")
+    (tmp_path / "client.key").write_bytes(keys[0])
+    return (str(tmp_path / "client.pem"), str(tmp_path / "client.key")), *keys
+
+
+@pytest.mark.parametrize("prefix", ["https://", "https://127.0.0.1"])
+def test_w5_certificate_and_key_that_are_being_replaced_are_read_again(
+    bound, bundles, pair, tmp_path, prefix
+):
+    cert, right, wrong = pair
+    method, url = TLSClientAuth(cert), f"{bound.url}/token"
+    with ClientCredentialsSession(url, "me", client_auth=method, body="form") as session:
+        session.verify = bundles["authority"]
+        key = tmp_path / "client.key"
+        session.mount(prefix, Meddling(key, wrong, right, wrong, right))  # for token and call
+        assert session.get(bound.url).ok
+    assert len(bound.token_requests) == len(bound.calls) == 1
+
+
+def test_w5_a_key_that_stays_another_is_an_error(bound, bundles, pair, tmp_path):
+    cert, _, wrong = pair
+    method, url = TLSClientAuth(cert), f"{bound.url}/token"
+    with ClientCredentialsSession(url, "me", client_auth=method, body="form", retries=1) as session:
+        session.verify = bundles["authority"]
+        session.auth.authorize()
+        (tmp_path / "client.key").write_bytes(wrong)
+        with pytest.raises(requests.exceptions.SSLError, match="KEY_VALUES_MISMATCH"):
+            session.get(bound.url)
+        session.auth.signout()
+        with pytest.raises(TokenError, match="KEY_VALUES_MISMATCH"):
+            session.auth.authorize()
 
 
 def test_w5_an_auth_of_its_own_drops_the_token_of_a_replaced_certificate(
