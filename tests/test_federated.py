@@ -351,8 +351,8 @@ def test_a_first_step_that_fails_tells_why(server):
     ("grant", "code", "hint"),
     [
         (JWT_BEARER, "invalid_grant", "check the token of this grant: issuer, subject, audience"),
-        (JWT_BEARER, "unauthorized_client", f"does not grant this client {JWT_BEARER}"),
-        (None, "unauthorized_client", "does not grant this client client_credentials"),
+        (JWT_BEARER, "unauthorized_client", "does not let this client use this grant_type"),
+        (None, "unauthorized_client", "does not let this client use this grant_type"),
         (None, "invalid_grant", "check the URL"),
     ],
 )
