@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from http.client import HTTPMessage
+from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 import redis
@@ -25,6 +26,7 @@ from clientcreds_requests import (
     ClientSecretBasic,
     ClientSecretJWT,
     ClientSecretPost,
+    FederatedAssertion,
     InsecureTransportError,
     TLSClientAuth,
     Token,
@@ -35,6 +37,13 @@ from clientcreds_requests import (
     TokenRequest,
     TokenStore,
     TokenTimeout,
+)
+from clientcreds_requests.identity import (
+    AzureManagedIdentityToken,
+    EnvToken,
+    FileToken,
+    GitHubActionsToken,
+    GoogleMetadataToken,
 )
 from clientcreds_requests.jwt import DPoPKey, PrivateKeyJWT
 from clientcreds_requests.pytest_plugin import authorization_server, client_credentials
@@ -57,6 +66,24 @@ ISSUER = "https://auth.example.com"
 def client_secret() -> str:
     return "secret"
 
+
+# Tokens of the platform.
+
+sources: list[Callable[[], str]] = [
+    FileToken(Path("token")),
+    EnvToken("TOKEN"),
+    GitHubActionsToken(),
+    GitHubActionsToken("audience", timeout=5),
+    AzureManagedIdentityToken("resource", client_id="id", timeout=5),
+    GoogleMetadataToken("audience"),
+]
+assert_type(FileToken("token")(), str)
+FederatedAssertion("literal")  # type: ignore[arg-type]
+ClientCredentialsAuth(
+    URL, None, client_auth="none", extra_params={"grant_type": "g", "assertion": FileToken("t")}
+)
+ClientCredentialsAuth(URL, None, client_auth="none").replace(extra_params={"a": sources[0]})
+TokenRequest(extra_params={"a": 1})  # type: ignore[dict-item]
 
 # What there is to a token, and to asking for one.
 
@@ -100,6 +127,8 @@ methods: list[ClientAuth] = [
     ClientSecretBasic(client_secret, encode=False),
     ClientSecretJWT("s", ISSUER),
     ClientAssertion(sign, ISSUER),
+    FederatedAssertion(client_secret),
+    FederatedAssertion(FileToken("token"), assertion_type="urn:x"),
     TLSClientAuth(),
     TLSClientAuth("client.pem"),
     TLSClientAuth(("client.pem", "client.key")),
