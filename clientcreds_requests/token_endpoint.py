@@ -228,8 +228,9 @@ class TokenEndpoint(TokenSource):
         # Keyed with the secret: the key cannot be guessed, and changes when the secret is rotated.
         secret = auth.secret().encode() if isinstance(auth, ClientSecretAuth) else b""
         # Header fields may determine the token. The values of callables change with each call.
-        given = self._extra_headers.items()
-        headers = sorted((name.lower(), "" if callable(value) else value) for name, value in given)
+        headers = sorted(
+            (n.lower(), "" if callable(v) else v) for n, v in self._extra_headers.items()
+        )
         bound_to = [self._dpop and self._dpop.key.thumbprint, self.follow_certificate()]
         what = [self.url, self.client_id, request.params(), headers, [*filter(None, bound_to)]]
         asked = json.dumps(what, default=lambda _callable: "")
