@@ -9,7 +9,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
 from urllib.parse import urlencode
 
@@ -51,7 +51,6 @@ _T = TypeVar("_T")
 _CONTENT_TYPES = {"json": "application/json", "form": "application/x-www-form-urlencoded"}
 # An endpoint with one of these errors may just not have read the body.
 _VAGUE = frozenset({None, "invalid_request", "unsupported_grant_type"})
-
 #: Seconds for which only one body is sent after both have failed.
 ONE_BODY = 60.0
 _BOTH = (None, "", -math.inf)
@@ -184,19 +183,18 @@ class TokenEndpoint(TokenSource):
             rejected = error
         # Outside the except block, so that an error of the callable has no context.
         newer = self._current_auth()
-        if not isinstance(newer, ClientSecretAuth) or newer.secret() == auth.secret():
-            raise rejected
-        return ask(newer)
+        if isinstance(newer, ClientSecretAuth) and newer.secret() != auth.secret():
+            return ask(newer)
+        raise rejected
 
     def ask_as(self, auth: ClientAuth, request: TokenRequest, until: float) -> Token:
         """Return a new token for a request, with ``auth`` for the client; give up at ``until``.
 
         :raises TokenError: if there is none.
         """
-        bodies: Sequence[str] = self._bodies
-        failed_request, one_body, until_when = self._one_body
+        bodies, (failed_request, one_body, until_when) = self._bodies, self._one_body
         if len(bodies) > 1 and request == failed_request and time.monotonic() < until_when:
-            bodies = [one_body]
+            bodies = (one_body,)
         failed: dict[str, TokenError] = {}
         for body in bodies:
             # Some frameworks answer JSON with a 500: try the form without a wait.
