@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
 from urllib.parse import urlsplit
 
-from ._checks import ExtraParams, identifier, strings
+from ._checks import ExtraParams, identifier, single_line, strings
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -164,6 +164,7 @@ def _extra_params(
     for name, value in pairs:
         if not isinstance(name, str) or not (isinstance(value, str) or callable(value)):
             raise TypeError(f"extra_params must map str to str or a callable; see {name!r}")
+        single_line("a name in extra_params", name)
         if name == "grant_type" and not isinstance(value, str):
             raise TypeError("extra_params['grant_type'] must be a str: tokens are kept by it")
         if name in RESERVED_PARAMS:

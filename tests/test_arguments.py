@@ -105,7 +105,13 @@ WRONG = [
         client_secret=["", "long\n", "a\0b", "a\x7f", "long-secret\ud800", None],
         scope=['a"b', ["a\\b"], "a\nb"],
         resources=[["api"], [""], ["https://a/#f"], ["https://["]],
-        extra_params=[{"scope": "a"}, {"client_secret": "x"}, {"audience": "x"}],
+        extra_params=[
+            {"": "x"},
+            {"a\nb": "x"},
+            {"scope": "a"},
+            {"client_secret": "x"},
+            {"audience": "x"},
+        ],
         extra_headers=[
             {"X Key:": "x"},
             {"": "x"},
