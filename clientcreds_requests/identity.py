@@ -9,8 +9,10 @@ The metadata services of clouds are asked directly, never through a proxy. No re
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import stat
 import sys
 import time
 from abc import ABC, abstractmethod
@@ -96,8 +98,6 @@ class FileToken(IdentityToken):
         for attempt in range(_READS):
             if attempt:
                 time.sleep(_BETWEEN_READS)
-            if os.path.exists(self.path) and not os.path.isfile(self.path):
-                raise _no_token_from(where, "it is no file")  # to read a pipe would hang
             try:
                 content, is_whole = _read(self.path)
             except OSError as error:
@@ -285,10 +285,17 @@ def _metadata() -> dict[str, str]:
     return {"Metadata": "true"}
 
 
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file, and a pipe without waiting for who writes to it."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 def _read(path: str) -> tuple[bytes, bool]:
     """Return the content of a file, and False if it changed meanwhile."""
-    with open(path, "rb") as file:
+    with open(path, "rb", opener=_open_at_once) as file:
         before = os.fstat(file.fileno())
+        if not stat.S_ISREG(before.st_mode):
+            raise OSError(errno.EINVAL, "it is no file")
         content = file.read(MAX_TOKEN + 4)
         after = os.fstat(file.fileno())
     changed = (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)

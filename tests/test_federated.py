@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 import requests
-from helpers import PATIENCE, locals_in, texts_in, together, token_answer
+from helpers import PATIENCE, locals_in, texts_in, together, token_answer, until
 from platform_double import PlatformDouble, http_answer
 from raw_server import endpoint_of, failure_of
 from redis_server import needs_redis_server
@@ -615,6 +615,7 @@ def test_w4_a_rotated_token_is_used_by_the_next_token_request_under_load(tmp_pat
                 scope, before = f"s{next(scopes)}", rotating.number
                 assert auth.replace(scope=scope).get_token().access_token == f"token-{scope}"
                 assert rotating.taken[scope] >= before
+                until(lambda: rotating.number > rotating.taken[scope])  # noqa: B023
             return "done"
 
         writer = threading.Thread(target=rotate, daemon=True)
@@ -627,7 +628,7 @@ def test_w4_a_rotated_token_is_used_by_the_next_token_request_under_load(tmp_pat
         auth.replace(scope="last").authorize()
         assert rotating.taken["last"] == rotating.number
     assert len(rotating.taken) == 101
-    assert len(set(rotating.taken.values())) > 5
+    assert len(set(rotating.taken.values())) > 25
 
 
 def test_the_api_is_called_with_what_a_federated_client_gets(server, tmp_path):

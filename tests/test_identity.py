@@ -451,7 +451,7 @@ def test_a_file_is_followed_through_the_links_that_kubernetes_swaps(path, tmp_pa
     ("make", "problem", "retryable"),
     [
         (lambda _: None, "No such file", False),
-        (lambda path: path.mkdir(), "it is no file", False),
+        (lambda path: path.mkdir(), "Is a directory", False),
         (lambda path: os.mkfifo(path), "it is no file", False),
         (lambda path: path.symlink_to(path), "Too many levels", False),
         (lambda path: path.write_text(""), "it is empty", True),
