@@ -147,11 +147,11 @@ def context(authority):
     return context
 
 
-def assert_given_up_in_time(server, session):
-    endpoint = endpoint_of(server, session=session, deadline=0.7)
+def assert_given_up_in_time(server, session, deadline=0.7):
+    endpoint = endpoint_of(server, session=session, deadline=deadline)
     started = time.monotonic()
     assert isinstance(failure_of(endpoint), TokenTimeout)
-    assert 0.5 < time.monotonic() - started < 3
+    assert deadline - 0.2 < time.monotonic() - started < deadline + 2.3
     assert not any(isinstance(thread, threading.Timer) for thread in threading.enumerate())
 
 
@@ -174,7 +174,8 @@ def test_a5_a_drip_through_a_tunnel_ends_at_the_deadline(tls_server, session, co
     tls_server.answer_next(drip)
     with Tunnel(context=context if tls else None) as proxy:
         session.proxies["https"] = proxy.url
-        assert_given_up_in_time(tls_server, session)
+        # Two or three handshakes come first, which take their time on a busy machine.
+        assert_given_up_in_time(tls_server, session, deadline=2.0)
         assert proxy.asked_for == [tls_server.url.removeprefix("https://")]
         assert len(tls_server.token_requests) == 1
 
