@@ -16,7 +16,8 @@ import pytest
 import trustme
 from pages import GUIDES, ROOT, section
 
-from clientcreds_requests import ClientAssertion, ClientCredentialsAuth
+from clientcreds_requests import ClientCredentialsAuth, FederatedAssertion
+from clientcreds_requests.identity import FileToken
 from clientcreds_requests.jwt import DPoPKey, PrivateKeyJWT
 
 SECTION = section(GUIDES / "PROVIDERS.md", "## Providers")
@@ -40,14 +41,16 @@ def pem():
 
 
 @pytest.mark.parametrize(("provider", "where", "arguments", "mind"), ROWS[2:], ids=lambda c: c[:25])
-def test_what_is_to_be_passed_is_accepted(provider, where, arguments, mind, pem):
+def test_what_is_to_be_passed_is_accepted(provider, where, arguments, mind, pem, monkeypatch):
+    monkeypatch.setenv("AZURE_FEDERATED_TOKEN_FILE", "/var/run/secrets/token")
     url = re.search(r"https://[^`\"]*", where)
     assert url or where == "the same"
     make = ClientCredentialsAuth
     if url is None or "from_issuer" in where:
         make = ClientCredentialsAuth.from_issuer
     names = {
-        "ClientAssertion": ClientAssertion,
+        "FederatedAssertion": FederatedAssertion,
+        "FileToken": FileToken,
         "DPoPKey": DPoPKey,
         "PrivateKeyJWT": PrivateKeyJWT,
         "Path": Path,

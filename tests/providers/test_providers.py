@@ -5,6 +5,7 @@ A double answers as the file says; a client is made with URL, id, secret and the
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import time
@@ -23,6 +24,7 @@ import clientcreds_requests
 from clientcreds_requests import ClientCredentialsAuth, TokenError
 from clientcreds_requests._cli.main import main
 from clientcreds_requests.dpop import DPoPKey
+from clientcreds_requests.identity import FileToken
 from clientcreds_requests.jwt import PrivateKeyJWT
 
 from .double import Credentials, Double
@@ -74,7 +76,7 @@ class Client:
         """Return the file's arguments, as they are with that secret."""
         names = {
             **{name: getattr(clientcreds_requests, name) for name in clientcreds_requests.__all__},
-            **{"PrivateKeyJWT": PrivateKeyJWT, "DPoPKey": DPoPKey, "Path": Path},
+            **{"PrivateKeyJWT": PrivateKeyJWT, "DPoPKey": DPoPKey, "FileToken": FileToken},
             **{"os": os, "uuid": uuid, "pem": self._pems[secret], "SECRET": secret},
         }
 
@@ -91,10 +93,11 @@ class Client:
     def auth(self, double: Double, secret: str = SECRET, **changes: Any) -> ClientCredentialsAuth:
         """Return the client, with that secret."""
         arguments = {**self.arguments(secret), **changes}
-        self._federation_token.write_text(f"{secret}\n")
+        self._federation_token.write_text(f"{federation_token(secret)}\n")
         method = arguments.get("client_auth", "client_secret_post")
-        own_secret = secret if isinstance(method, str) else None
-        return ClientCredentialsAuth(f"{double.url}/token", CLIENT_ID, own_secret, **arguments)
+        own_id = None if method == "none" else CLIENT_ID
+        own_secret = secret if isinstance(method, str) and method != "none" else None
+        return ClientCredentialsAuth(f"{double.url}/token", own_id, own_secret, **arguments)
 
     @contextlib.contextmanager
     def double(self, **options: Any) -> Generator[Double, None, None]:
@@ -116,17 +119,17 @@ class Client:
             headers["DPoP"] = None
 
         def is_client(credentials: Credentials) -> bool:
+            if credentials.way is None or method == "none":  # it is in a parameter of its own
+                return SECRET in credentials.params.values()
             if isinstance(method, str):
                 way = {"client_secret_post": "client_secret", "client_secret_basic": "Basic"}
                 known = (way[method], CLIENT_ID, SECRET)
                 return (credentials.way, credentials.id, credentials.secret) == known
-            if credentials.way is None:  # it stands in a parameter of its own
-                return SECRET in credentials.params.values()
             if credentials.way != "client_assertion" or credentials.id != CLIENT_ID:
                 return False
             if isinstance(method, PrivateKeyJWT):
                 return is_signed(credentials.assertion, method.audience, self._pems[SECRET])
-            return credentials.assertion == SECRET
+            return credentials.assertion == federation_token(SECRET)
 
         with Double(self.file, asked, headers, is_client, **options) as double:
             yield double
@@ -137,6 +140,13 @@ class Client:
         with pytest.raises(TokenError) as caught:
             self.auth(double, secret, **changes).get_token()
         return caught.value
+
+
+def federation_token(secret: str) -> str:
+    """Return the token of a platform that stands for a secret."""
+    segments: list[str] = ['{"alg":"RS256"}', secret, "signature"]
+    coded = [base64.urlsafe_b64encode(segment.encode()).decode() for segment in segments]
+    return ".".join(segment.rstrip("=") for segment in coded)
 
 
 def is_signed(assertion: str | None, audience: str, pem: bytes) -> bool:
@@ -305,7 +315,8 @@ def test_check_prints_arguments_that_bring_a_token(
     with client.double() as double:
         where = ["--token-endpoint", f"{double.url}/token", "--client-id", CLIENT_ID]
         status = main(["check", *where, *options])
-        result = Result(status, *capsys.readouterr())
+        printed = capsys.readouterr()
+        result = Result(status, printed.out, printed.err)
         assert status == 0, result
         issued = len(double.tokens)
         token = result.auth(monkeypatch, SECRET).get_token()
