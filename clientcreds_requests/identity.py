@@ -9,28 +9,20 @@ The metadata services of clouds are asked directly, never through a proxy. No re
 
 from __future__ import annotations
 
-import errno
 import os
 import re
-import stat
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from urllib.parse import urlencode
+from collections.abc import Mapping
 
 import requests
 
-from ._checks import Session, identifier, seconds
-from ._dialects import CODES, DESCRIPTIONS, RETRY_STATUSES, first_text
-from ._redaction import Redactor, forget_frames
-from ._responses import json_value, raise_unanswered, text_of
-from ._urls import is_secure, prepare_url, without_query
-from .adapters import HEADERS, RetriedRequest, give_up_at, retry_after, send
+from ._checks import identifier, seconds
+from ._platform import ask, checked, member, no_token_from, read_file
+from ._redaction import forget_frames
+from ._urls import is_secure, prepare_url
 from .exceptions import TokenError
-
-#: The maximum size of a token, in bytes.
-MAX_TOKEN = 16 * 1024
 
 # How often a file that is empty or being written is read, and the seconds in between.
 _READS, _BETWEEN_READS = 5, 0.02
@@ -99,18 +91,18 @@ class FileToken(IdentityToken):
             if attempt:
                 time.sleep(_BETWEEN_READS)
             try:
-                content, is_whole = _read(self.path)
+                content, is_whole = read_file(self.path)
             except OSError as error:
                 reason = error.strerror or type(error).__name__
-                raise _no_token_from(where, f"it cannot be read: {reason}") from None
+                raise no_token_from(where, f"it cannot be read: {reason}") from None
             if not is_whole:
                 problem = "it changed each time it was read"
             elif not content.strip():
                 problem = "it is empty"
             else:
                 text = content.removeprefix(b"\xef\xbb\xbf").decode("ascii", "replace")
-                return _checked(where, text.removesuffix("\n").removesuffix("\r"))
-        raise _no_token_from(where, problem, retryable=True)
+                return checked(where, text.removesuffix("\n").removesuffix("\r"))
+        raise no_token_from(where, problem, retryable=True)
 
 
 class EnvToken(IdentityToken):
@@ -127,8 +119,8 @@ class EnvToken(IdentityToken):
         where = f"the environment variable {self.name}"
         value = os.environ.get(self.name)
         if not value:
-            raise _no_token_from(where, "it is empty" if value == "" else "it is not set")
-        return _checked(where, value.removesuffix("\n"))
+            raise no_token_from(where, "it is empty" if value == "" else "it is not set")
+        return checked(where, value.removesuffix("\n"))
 
 
 class GitHubActionsToken(IdentityToken):
@@ -152,15 +144,15 @@ class GitHubActionsToken(IdentityToken):
         for name in ("ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"):
             if not os.environ.get(name):
                 problem = f"{name} is not set: give the job 'permissions: id-token: write'"
-                raise _no_token_from(where, problem)
+                raise no_token_from(where, problem)
         if not is_secure(url):  # the secret would travel in the clear
-            raise _no_token_from(where, "ACTIONS_ID_TOKEN_REQUEST_URL is not https")
+            raise no_token_from(where, "ACTIONS_ID_TOKEN_REQUEST_URL is not https")
         query = {"audience": self.audience} if self.audience else {}
 
         def fields() -> dict[str, str]:
             return {"Authorization": f"bearer {os.environ['ACTIONS_ID_TOKEN_REQUEST_TOKEN']}"}
 
-        return _member(where, _get(where, url, query, fields, self.timeout, direct=False), "value")
+        return member(where, ask(where, url, query, fields, self.timeout, direct=False), "value")
 
 
 class AzureManagedIdentityToken(IdentityToken):
@@ -211,7 +203,7 @@ class AzureManagedIdentityToken(IdentityToken):
             def fields() -> dict[str, str]:
                 return {"X-IDENTITY-HEADER": os.environ["IDENTITY_HEADER"]}
 
-            answer = _get(where, endpoint, query, fields, self.timeout)
+            answer = ask(where, endpoint, query, fields, self.timeout)
         elif endpoint and os.environ.get("IMDS_ENDPOINT"):
             where = "Azure Arc"
             query["api-version"] = "2020-06-01"
@@ -219,22 +211,22 @@ class AzureManagedIdentityToken(IdentityToken):
         else:
             where = "Azure's Instance Metadata Service"
             query["api-version"] = "2018-02-01"
-            answer = _get(where, self.url, query, _metadata, self.timeout)
-        return _member(where, answer, "access_token")
+            answer = ask(where, self.url, query, _metadata, self.timeout)
+        return member(where, answer, "access_token")
 
     def _ask_arc(self, where: str, endpoint: str, query: Mapping[str, str]) -> requests.Response:
         """Answer the agent's challenge with the file that only its group can read."""
         if self.client_id:
-            raise _no_token_from(where, "it has no user-assigned identities: pass no client_id")
-        challenged = _get(where, endpoint, query, _metadata, self.timeout, expected=401)
+            raise no_token_from(where, "it has no user-assigned identities: pass no client_id")
+        challenged = ask(where, endpoint, query, _metadata, self.timeout, expected=401)
         challenge = challenged.headers.get("WWW-Authenticate", "")
         found = re.fullmatch('Basic realm="?([^"]+)"?', challenge, re.IGNORECASE)
         if found is None:
-            raise _no_token_from(where, "it sent no challenge that names a file")
+            raise no_token_from(where, "it sent no challenge that names a file")
         folder = self.arc_folder or os.path.expandvars(_ARC_FOLDERS.get(sys.platform, ""))
         path = os.path.realpath(found[1])
         if os.path.dirname(path) != os.path.realpath(folder) or not path.endswith(".key"):
-            raise _no_token_from(where, f"the challenge names a file that is no .key in {folder}")
+            raise no_token_from(where, f"the challenge names a file that is no .key in {folder}")
 
         def fields() -> dict[str, str]:
             try:
@@ -242,14 +234,14 @@ class AzureManagedIdentityToken(IdentityToken):
                     key = file.read(_MAX_ARC_KEY + 1).strip()
             except (OSError, UnicodeError) as error:
                 problem = f"the file of the challenge cannot be read ({type(error).__name__})"
-                raise _no_token_from(where, f"{problem}: join the group himds") from None
+                raise no_token_from(where, f"{problem}: join the group himds") from None
             if len(key) > _MAX_ARC_KEY:
-                raise _no_token_from(
+                raise no_token_from(
                     where, f"the file of the challenge exceeds {_MAX_ARC_KEY} bytes"
                 )
             return {**_metadata(), "Authorization": f"Basic {key}"}
 
-        return _get(where, endpoint, query, fields, self.timeout)
+        return ask(where, endpoint, query, fields, self.timeout)
 
 
 class GoogleMetadataToken(IdentityToken):
@@ -274,121 +266,15 @@ class GoogleMetadataToken(IdentityToken):
         host = os.environ.get("GCE_METADATA_HOST") or "metadata.google.internal"
         url = f"http://{host}/computeMetadata/v1/instance/service-accounts/default/identity"
         query = {"audience": self.audience, "format": "full"}
-        answer = _get(where, url, query, lambda: {"Metadata-Flavor": "Google"}, self.timeout)
+        answer = ask(where, url, query, lambda: {"Metadata-Flavor": "Google"}, self.timeout)
         if answer.headers.get("Metadata-Flavor") != "Google":
-            raise _no_token_from(where, "the answer is not from it: it lacks Metadata-Flavor")
-        return _checked(where, answer.content.decode("ascii", "replace").strip())
+            raise no_token_from(where, "the answer is not from it: it lacks Metadata-Flavor")
+        return checked(where, answer.content.decode("ascii", "replace").strip())
 
 
 def _metadata() -> dict[str, str]:
     """Return the header field without which Azure's services answer nothing."""
     return {"Metadata": "true"}
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    """Open a file, and a pipe without waiting for who writes to it."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def _read(path: str) -> tuple[bytes, bool]:
-    """Return the content of a file, and False if it changed meanwhile."""
-    with open(path, "rb", opener=_open_at_once) as file:
-        before = os.fstat(file.fileno())
-        if not stat.S_ISREG(before.st_mode):
-            raise OSError(errno.EINVAL, "it is no file")
-        content = file.read(MAX_TOKEN + 4)
-        after = os.fstat(file.fileno())
-    changed = (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
-    return content, not changed and len(content) == min(after.st_size, MAX_TOKEN + 4)
-
-
-def _get(
-    where: str,
-    url: str,
-    query: Mapping[str, str],
-    fields: Callable[[], dict[str, str]],
-    timeout: float,
-    *,
-    direct: bool = True,
-    expected: int = 200,
-) -> requests.Response:
-    """Return the answer of a platform's service.
-
-    :param where: its name, for errors.
-    :param fields: returns header fields, which may be secrets: they stand in no variable while the
-        request is under way, and are removed from errors.
-    :param direct: never through a proxy, which would see the token, and would be another workload.
-    :param expected: the only status that is no failure.
-    :raises TokenError: if it fails, or answers with another status.
-    """
-    if query:
-        url += ("&" if "?" in url else "?") + urlencode(query)
-    try:
-        url = prepare_url("its URL", url)
-    except ValueError as error:
-        raise _no_token_from(where, str(error)) from None
-    redact = Redactor()
-
-    def complete() -> tuple[bytes, dict[str, str]]:
-        headers = fields()
-        redact.add(v.rpartition(" ")[2] for v in headers.values() if len(v) > len("Google"))
-        return b"", {**HEADERS, **headers}
-
-    bare = requests.Request("GET", without_query(url)).prepare()
-    what = f"no identity token from {where} at {bare.url}"
-    try:
-        until = min(time.monotonic() + timeout, give_up_at.get())
-        request = RetriedRequest("GET", url, complete, until)
-        with Session() as session:
-            session.trust_env = not direct
-            answer = send(request, session, (timeout, timeout), 3)
-    except TokenError:
-        raise
-    except Exception as error:
-        forget_frames(error)
-        raise_unanswered(what, bare, error, redact)
-    status = answer.status_code
-    if status == expected:
-        return answer
-    value = json_value(text_of(answer))
-    said = (first_text(value, CODES), first_text(value, DESCRIPTIONS))
-    problem = ": ".join([f"status {status}", *(redact.line(text) for text in said if text)])
-    if 300 <= status < 400:
-        problem += ": a redirect, which is not followed"
-    raise TokenError(
-        f"{what}: {problem}",
-        status_code=status,
-        # A metadata service that is being updated answers 404 or 410.
-        retryable=status in RETRY_STATUSES or (direct and status in (404, 410)),
-        retry_after=retry_after(answer),
-        request=bare,
-    )
-
-
-def _member(where: str, answer: requests.Response, name: str) -> str:
-    """Return the token in a member of a JSON object."""
-    members = json_value(text_of(answer))
-    if not isinstance(members, dict):
-        raise _no_token_from(where, "the answer is no JSON object")
-    if not isinstance(members.get(name), str):
-        raise _no_token_from(where, f"the answer has no {name}")
-    return _checked(where, members[name])
-
-
-def _checked(where: str, token: str) -> str:
-    """Return what can be a token.
-
-    :raises TokenError: if it is empty, too long, or not visible ASCII: a page, or several lines.
-    """
-    if len(token) > MAX_TOKEN:
-        raise _no_token_from(where, f"what is there is longer than {MAX_TOKEN} bytes")
-    if not re.fullmatch("[!-;=?-~]+", token):  # of visible ASCII, "<" and ">" are in no token
-        raise _no_token_from(where, "what is there is no token: empty, or more than one word")
-    return token
-
-
-def _no_token_from(where: str, problem: str, *, retryable: bool = False) -> TokenError:
-    return TokenError(f"no identity token from {where}: {problem}", retryable=retryable)
 
 
 def _no_token(name: str, value: str) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .messages import HANG, RESET, Answer, Fault, RecordedRequest
-from .server import IssuedToken, LocalAuthorizationServer
+from .messages import HANG, RESET, Answer, Fault, IssuedToken, RecordedRequest
+from .server import LocalAuthorizationServer
 
 if TYPE_CHECKING:
     from .recorders import betamax_filter, vcr_filters

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from .messages import RecordedRequest
+from .messages import RecordedRequest, is_preflight
 
 # Content-Type for a JSON body; the others for a token or the client's credentials on the request.
 ALLOWED_HEADERS = "Authorization, Content-Type, DPoP"
 EXPOSED_HEADERS = "DPoP-Nonce, Retry-After, WWW-Authenticate"
-
-
-def is_preflight(request: RecordedRequest) -> bool:
-    """Return True if a browser asks whether it may send the request that a page wants to send."""
-    return request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
 
 
 def cors_headers(request: RecordedRequest, origin: str | None) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from http.client import HTTPMessage, parse_headers, responses
 from io import BufferedReader
@@ -14,6 +14,10 @@ from typing import Any, Final, Literal, TypeAlias, cast
 from urllib.parse import parse_qsl
 
 TokenState: TypeAlias = Literal["valid", "expired", "revoked", "unknown", "none"]
+
+
+#: Where an issuer's metadata is (RFC 8414, OpenID Connect).
+METADATA_PATHS = {"/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"}
 
 
 class Fault(Enum):
@@ -181,3 +185,56 @@ def _read_exactly(stream: BufferedReader, size: int) -> bytes:
     if len(content) < size:
         raise EOFError
     return content
+
+
+def is_preflight(request: RecordedRequest) -> bool:
+    """Return True if a browser asks whether it may send the request that a page wants to send."""
+    return request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+
+
+def is_token_request(request: RecordedRequest) -> bool:
+    """Return True for a request to the token endpoint."""
+    return not (request.path.startswith("/.well-known/") or is_preflight(request))
+
+
+def is_metadata_request(request: RecordedRequest) -> bool:
+    """Return True for a request for the server's metadata."""
+    return request.path.startswith("/.well-known/") and not is_preflight(request)
+
+
+def is_call(request: RecordedRequest) -> bool:
+    """Return True for a request to the API."""
+    return not is_preflight(request)
+
+
+@dataclass(frozen=True)
+class IssuedToken:
+    """An access token as the server knows it.
+
+    :param access_token: what the API accepts.
+    :param client_id: the client that it was issued to.
+    :param scope: as granted, space-separated.
+    :param issued_at: seconds of the monotonic clock.
+    :param lifetime: seconds. None: it does not expire.
+    :param revoked: True if the API refuses it.
+    """
+
+    access_token: str = field(repr=False)
+    client_id: str
+    scope: str | None
+    issued_at: float
+    lifetime: float | None
+    revoked: bool = False
+
+    @property
+    def expires_at(self) -> float | None:
+        """The end of its lifetime. None: it has no end."""
+        return None if self.lifetime is None else self.issued_at + self.lifetime
+
+    @property
+    def state(self) -> TokenState:
+        """What the token is worth now."""
+        if self.revoked:
+            return "revoked"
+        expired = self.expires_at is not None and monotonic() >= self.expires_at
+        return "expired" if expired else "valid"

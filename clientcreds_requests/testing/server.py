@@ -6,66 +6,27 @@ import hashlib
 import secrets
 from collections.abc import Collection, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from time import monotonic
 from typing import Literal
 
 from .authentication import authenticate
-from .cors import cors_headers, is_preflight
+from .cors import cors_headers
 from .listener import Listener, Script
-from .messages import Answer, RecordedRequest, TokenState, oauth_error
+from .messages import (
+    METADATA_PATHS,
+    Answer,
+    IssuedToken,
+    RecordedRequest,
+    is_call,
+    is_metadata_request,
+    is_preflight,
+    is_token_request,
+    oauth_error,
+)
 
 REPEATABLE = {"resource", "audience"}  # RFC 8707, RFC 8693
 BODIES = {"application/json": "json", "application/x-www-form-urlencoded": "form"}
-
-
-# RFC 8414 and OpenID Connect.
-METADATA_PATHS = {"/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"}
-
-
-def _is_token_request(request: RecordedRequest) -> bool:
-    return not (request.path.startswith("/.well-known/") or is_preflight(request))
-
-
-def _is_metadata_request(request: RecordedRequest) -> bool:
-    return request.path.startswith("/.well-known/") and not is_preflight(request)
-
-
-def _is_call(request: RecordedRequest) -> bool:
-    return not is_preflight(request)
-
-
-@dataclass(frozen=True)
-class IssuedToken:
-    """An access token as the server knows it.
-
-    :param access_token: what the API accepts.
-    :param client_id: the client that it was issued to.
-    :param scope: as granted, space-separated.
-    :param issued_at: seconds of the monotonic clock.
-    :param lifetime: seconds. None: it does not expire.
-    :param revoked: True if the API refuses it.
-    """
-
-    access_token: str = field(repr=False)
-    client_id: str
-    scope: str | None
-    issued_at: float
-    lifetime: float | None
-    revoked: bool = False
-
-    @property
-    def expires_at(self) -> float | None:
-        """The end of its lifetime. None: it has no end."""
-        return None if self.lifetime is None else self.issued_at + self.lifetime
-
-    @property
-    def state(self) -> TokenState:
-        """What the token is worth now."""
-        if self.revoked:
-            return "revoked"
-        expired = self.expires_at is not None and monotonic() >= self.expires_at
-        return "expired" if expired else "valid"
 
 
 class LocalAuthorizationServer:
@@ -130,14 +91,14 @@ class LocalAuthorizationServer:
             self._identify_client,
             self._respond,
             lambda: self.latency,
-            _is_token_request,
+            is_token_request,
             self._cors_headers,
         )
         self._api = Listener(
             self._identify_token,
             self._respond_to_call,
             lambda: self.api_latency,
-            _is_call,
+            is_call,
             self._cors_headers,
         )
 
@@ -190,17 +151,17 @@ class LocalAuthorizationServer:
 
             assert [request.params["scope"] for request in server.token_requests] == ["api:read"]
         """
-        return [r for r in self._authorization_server.requests() if _is_token_request(r)]
+        return [r for r in self._authorization_server.requests() if is_token_request(r)]
 
     @property
     def metadata_requests(self) -> list[RecordedRequest]:
         """The requests for the server's metadata in order of arrival."""
-        return [r for r in self._authorization_server.requests() if _is_metadata_request(r)]
+        return [r for r in self._authorization_server.requests() if is_metadata_request(r)]
 
     @property
     def api_requests(self) -> list[RecordedRequest]:
         """The requests to the API in order of arrival, with those in flight."""
-        return [r for r in self._api.requests() if _is_call(r)]
+        return [r for r in self._api.requests() if is_call(r)]
 
     @property
     def preflight_requests(self) -> list[RecordedRequest]:
@@ -307,7 +268,7 @@ class LocalAuthorizationServer:
     def _respond(self, request: RecordedRequest) -> Answer:
         if is_preflight(request):
             return Answer(204)
-        if _is_token_request(request):
+        if is_token_request(request):
             return self._respond_with_token(request)
         if request.path not in METADATA_PATHS:
             return Answer(404)
