@@ -108,7 +108,10 @@ def entry(name: str, value: Any) -> Iterator[str]:
             yield f"`{value!r}`".replace("<", "").replace(">", "")
         return
     is_protocol = getattr(value, "_is_protocol", False)
-    has_signature = not is_protocol and not issubclass(value, enum.Enum)
+    # A constructor that another package defines differs from version to version of that.
+    module = getattr(value.__init__, "__module__", "clientcreds_requests")
+    is_ours = module.startswith("clientcreds_requests")
+    has_signature = is_ours and not is_protocol and not issubclass(value, enum.Enum)
     signature = arguments(value) if has_signature else ""
     yield f"```python\nclass {name}{signature}\n```"
     bases = [base.__name__ for base in value.__bases__ if base.__name__ not in PLAIN]
