@@ -51,7 +51,7 @@ _CHARSETS = (
 )
 
 # A text that may be quoted: short, and neither data nor a page, nor with anything like a token.
-_SENTENCE = r"(?i)(?!.*(access.?token|[\w~+/-]{24}))[^<{=\r\n]{1,200}\s*"
+_SENTENCE = r"(?i)(?!.*(access.?token|[\w~+/-]{24}))[^<{=\r\n]{1,200}"
 
 # A refresh token does not belong into this answer (RFC 6749 §4.4.3), and is not kept.
 _NOT_EXTRA = frozenset({"access_token", "expires_in", "refresh_token", "scope", "token_type"})
@@ -113,7 +113,8 @@ def read_token(
         code = ""
     # Plain text with an error status is quoted if it is a sentence, without data or a token.
     is_plain = response.headers.get("Content-Type", "").lower().startswith("text/plain")
-    if is_plain and status >= 400 and value is None and re.fullmatch(_SENTENCE, text):
+    is_short = status >= 400 and value is None and len(text) < 300
+    if is_plain and is_short and re.fullmatch(_SENTENCE, text.strip()):
         description = text
     code, description = redact.line(code, 100), redact.line(description)
     problem = redact.line(problem)
@@ -159,7 +160,7 @@ def raise_for_both(failed: Mapping[str, TokenError], body: str) -> NoReturn:
 
 
 def _target(url: str, location: str | None) -> str:
-    """Return where a redirect leads: its origin, and its path within the endpoint's origin."""
+    """Return where a redirect leads: its origin, and a plain path within the endpoint's origin."""
     try:
         target = urljoin(url, location) if location is not None else ""
     except ValueError:
@@ -167,7 +168,9 @@ def _target(url: str, location: str | None) -> str:
     where = origin(target)
     if where is None:
         return "no URL"
-    return where + urlsplit(target).path if where == origin(url) else where
+    path = urlsplit(target).path
+    is_plain = where == origin(url) and re.fullmatch(r"[\w./~-]{1,200}", path, re.ASCII)
+    return where + path if is_plain else where
 
 
 def raise_unanswered(

@@ -657,3 +657,9 @@ def test_f1_the_unknown_certificate_of_a_proxy_is_no_reason_to_try_again(clock):
     assert "CERTIFICATE_VERIFY_FAILED" in str(error)
     assert not error.retryable
     assert clock.slept == []
+
+
+def test_w6_a_path_that_may_be_anything_but_a_path_is_not_shown(server, make_auth):
+    location = {"Location": f'{server.url}/x":"an-access-token"'}
+    error = failure(server, make_auth, Answer(302, headers=location))
+    assert f"redirects to {server.url}," in str(error)

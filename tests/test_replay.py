@@ -307,6 +307,21 @@ def test_r1_the_hook_keeps_nothing_of_a_request(server, auth, refused):
     assert callable(hook)
 
 
+def test_r1_a_request_that_was_signed_by_another_auth_meanwhile_drops_no_token(server, make_auth):
+    auth, other = make_auth(), make_auth()
+    prepared = requests.Request("GET", server.api_url, auth=auth).prepare()
+
+    def sign_again(response, **_):
+        other(prepared)
+
+    prepared.hooks["response"].insert(0, sign_again)
+    server.api_answer_next(REFUSED)
+    with requests.Session() as session:
+        assert session.send(prepared).status_code == 200
+    assert auth.manager.stats().refused == 0
+    assert states(server)[-1] == "valid"
+
+
 # R2: the body
 
 CONTENT = b"\x00first\r\nsecond\xff" * 100

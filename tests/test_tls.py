@@ -574,3 +574,12 @@ def test_w3_without_its_certificate_the_client_gets_no_token(strict_server, tls_
     strict_server.stop()  # it has counted then
     assert strict_server.handshakes == [None]
     assert strict_server.token_requests == []
+
+
+def test_f4_an_api_with_an_unknown_certificate_raises_what_requests_raises(server, authority):
+    with TLSAuthorizationServer(authority) as stranger:
+        arguments = (server.token_endpoint, server.client_id, server.client_secret)
+        with ClientCredentialsSession(*arguments) as session:
+            with pytest.raises(requests.exceptions.SSLError, match="CERTIFICATE_VERIFY_FAILED"):
+                session.get(stranger.api_url)
+        assert stranger.api_requests == []
