@@ -1,4 +1,4 @@
-"""The table of security promises in SECURITY.md: every row names tests, and the tests are there.
+"""The security promises in SECURITY.md: below each are tests, and the tests are there.
 
 Those at the end show what no other file shows.
 """
@@ -26,11 +26,11 @@ from clientcreds_requests.testing import Answer
 
 PACKAGE = Path(clientcreds_requests.__file__).parent
 SECTION = section(ROOT / ".github" / "SECURITY.md", "## Security promises")
-ROWS = re.findall(r"^\| (.*?) \| (.*?) \|$", SECTION, re.MULTILINE)[1:]
+PROMISES = re.findall(r"^- (.*(?:\n  (?!- ).*)*)\n((?:  - .*\n)*)", SECTION, re.MULTILINE)
 
 
 def unknown(tests: str) -> list[str]:
-    """What is named in a cell and is no test, and an empty cell."""
+    """What is named below a promise and is no test; also, that nothing is named."""
     wrong = [] if "`" in tests else ["no test"]
     for name in re.findall(r"`(.*?)`", tests):
         path, _, function = name.partition("::")
@@ -42,11 +42,11 @@ def unknown(tests: str) -> list[str]:
 
 
 def test_the_promises_were_found():
-    assert 12 <= len(ROWS) <= 20
-    assert len(ROWS) == SECTION.count("\n| ") - 1  # but for the heading
+    assert 12 <= len(PROMISES) <= 20
+    assert len(PROMISES) == SECTION.count("\n- ")
 
 
-@pytest.mark.parametrize(("promise", "tests"), ROWS, ids=lambda cell: cell[:40])
+@pytest.mark.parametrize(("promise", "tests"), PROMISES, ids=lambda text: text[:40])
 def test_every_promise_names_tests_that_exist(promise, tests):
     assert promise.endswith(".")
     assert unknown(tests) == []
