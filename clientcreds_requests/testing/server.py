@@ -225,10 +225,12 @@ class LocalAuthorizationServer:
 
     @contextmanager
     def outage(self) -> Generator[None]:
-        """Be :attr:`down` for the length of a ``with`` block::
+        """Be :attr:`down` for the length of a ``with`` block.
 
-        with server.outage(), pytest.raises(TokenConnectionError):
-            auth.authorize()
+        A caller without a token then gets an error::
+
+            with server.outage(), pytest.raises(TokenConnectionError):
+                auth.authorize()
         """
         self.down = True
         try:

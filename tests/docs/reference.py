@@ -115,6 +115,7 @@ def entry(name: str, value: Any) -> Iterator[str]:
     signature = arguments(value) if has_signature else ""
     yield f"```python\nclass {name}{signature}\n```"
     bases = [base.__name__ for base in value.__bases__ if base.__name__ not in PLAIN]
+    bases = [base for base in bases if not base.startswith("_")]
     if is_protocol:
         yield "A protocol: any object with these members will do."
     elif bases:

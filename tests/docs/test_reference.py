@@ -8,7 +8,7 @@ import re
 
 import pytest
 import reference
-from pages import text_of
+from pages import text_of, without_code
 
 import clientcreds_requests
 from clientcreds_requests import testing
@@ -42,6 +42,15 @@ def test_it_is_up_to_date():
     assert text_of(reference.REFERENCE) == reference.reference(), (
         "python -m tests.docs.reference makes it anew"
     )
+
+
+def test_code_stands_in_blocks():
+    page = without_code(text_of(reference.REFERENCE))
+    assert re.findall(r"^    .*", page, re.MULTILINE) == []
+
+
+def test_private_bases_are_not_named():
+    assert "Bases: `_" not in text_of(reference.REFERENCE)
 
 
 @pytest.mark.parametrize("module", [clientcreds_requests, testing], ids=lambda m: m.__name__)
