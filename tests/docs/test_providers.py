@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 import re
 import uuid
-from pathlib import Path
 
 import pytest
 import trustme
@@ -41,8 +39,7 @@ def pem():
 
 
 @pytest.mark.parametrize(("provider", "where", "arguments", "mind"), ROWS[2:], ids=lambda c: c[:25])
-def test_what_is_to_be_passed_is_accepted(provider, where, arguments, mind, pem, monkeypatch):
-    monkeypatch.setenv("AZURE_FEDERATED_TOKEN_FILE", "/var/run/secrets/token")
+def test_what_is_to_be_passed_is_accepted(provider, where, arguments, mind, pem):
     url = re.search(r"https://[^`\"]*", where)
     assert url or where == "the same"
     make = ClientCredentialsAuth
@@ -53,10 +50,9 @@ def test_what_is_to_be_passed_is_accepted(provider, where, arguments, mind, pem,
         "FileToken": FileToken,
         "DPoPKey": DPoPKey,
         "PrivateKeyJWT": PrivateKeyJWT,
-        "Path": Path,
-        "os": os,
         "uuid": uuid,
         "pem": pem,
+        "path": "/var/run/secrets/token",
     }
     options = eval(f"dict({arguments.strip('`')})", names)
     secret = "a-secret" if isinstance(options.get("client_auth", ""), str) else None

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import os
 import time
 import uuid
 from collections.abc import Generator
@@ -65,19 +64,18 @@ class Client:
         name: str,
         pems: dict[str, bytes],
         tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         self.file = FILES[name]
         self._pems = pems
         self._federation_token = tmp_path / "token"
-        monkeypatch.setenv("AZURE_FEDERATED_TOKEN_FILE", str(self._federation_token))
 
     def arguments(self, secret: str = SECRET) -> dict[str, Any]:
         """Return the file's arguments, as they are with that secret."""
         names = {
             **{name: getattr(clientcreds_requests, name) for name in clientcreds_requests.__all__},
             **{"PrivateKeyJWT": PrivateKeyJWT, "DPoPKey": DPoPKey, "FileToken": FileToken},
-            **{"os": os, "uuid": uuid, "pem": self._pems[secret], "SECRET": secret},
+            **{"uuid": uuid, "pem": self._pems[secret], "path": str(self._federation_token)},
+            "SECRET": secret,
         }
 
         def evaluated(part: Any) -> Any:
@@ -169,10 +167,8 @@ def is_signed(assertion: str | None, audience: str, pem: bytes) -> bool:
 
 
 @pytest.fixture
-def client(
-    name: str, pems: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Client:
-    return Client(name, pems, tmp_path, monkeypatch)
+def client(name: str, pems: dict[str, bytes], tmp_path: Path) -> Client:
+    return Client(name, pems, tmp_path)
 
 
 @pytest.mark.parametrize("name", FILES)
