@@ -19,7 +19,7 @@ from clientcreds_requests.testing import LocalAuthorizationServer
 
 PICTURE = Path(__file__).parent.parent.parent / ".github" / "demo.svg"
 COMMAND = "$ python -m clientcreds_requests demo"
-COLUMNS = 64
+COLUMNS = 66
 #: Of one character, in the units of the picture.
 ADVANCE, LINE = 7.9, 17
 DESCRIPTION = (
