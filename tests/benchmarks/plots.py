@@ -47,7 +47,9 @@ def _percent(row: Row, key: str) -> float:
 
 HERD, INT = "Cold herd, {threads}", "{:.0f}"
 PANELS = (
-    Panel("attach", ("Attach", "ratio to the limit"), lambda row: row["ratio"]["median"], "{:.1f}"),
+    Panel(
+        "attach", ("Attach", "times a fixed header"), lambda row: row["ratio"]["median"], "{:.1f}"
+    ),
     Panel("herd", (HERD, "token requests"), lambda row: row["token_requests"], INT),
     Panel("herd", (HERD, "last answer, s"), lambda row: row["last"]["median"], "{:.1f}"),
     Panel("renewal", ("Renewal", "slowest call, ms"), lambda row: row["slowest"], INT),
