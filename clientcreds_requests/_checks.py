@@ -178,17 +178,26 @@ def check_certificate(cert: Cert) -> None:
         ) from None
 
 
-def certificate_digest(cert: Cert) -> str:
-    """Return a digest of the client certificate in a file; empty for None.
+def certificate_digest(cert: Cert, known: str) -> str:
+    """Return a digest of the client certificate in a file; empty without one.
 
+    :param known: the digest that it had; returned while the file, or that of the key, is being
+        replaced.
     :raises TokenError: if it cannot be read.
     """
-    path = cert if cert is None or isinstance(cert, str) else cert[0]
+    if not cert:
+        return ""
     try:
-        return "" if path is None else hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    except OSError as error:
-        what = f"reading the client certificate raised {type(error).__name__}: {path}"
+        path = cert if isinstance(cert, str) else cert[0]
+        digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        if known not in ("", digest):
+            check_certificate(cert)
+    except (OSError, TypeError, ValueError, LookupError) as error:
+        if known:
+            return known
+        what = f"reading the client certificate raised {type(error).__name__}: {cert!r}"
         raise CallableError(f"no token: {what}") from error
+    return digest
 
 
 def attempt_timeout(timeout: float | tuple[float, float]) -> tuple[float, float]:

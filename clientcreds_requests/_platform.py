@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 import requests
 
-from ._checks import Session
+from ._checks import Session, header_field
 from ._dialects import CODES, DESCRIPTIONS, RETRY_STATUSES, first_text
 from ._redaction import Redactor, forget_frames
 from ._responses import json_value, raise_unanswered, text_of
@@ -70,6 +70,8 @@ def ask(
 
     def complete() -> tuple[bytes, dict[str, str]]:
         headers = fields()
+        for name, value in headers.items():
+            header_field(where, name, value)
         redact.add(v.rpartition(" ")[2] for v in headers.values() if len(v) > len("Google"))
         return b"", {**HEADERS, **headers}
 

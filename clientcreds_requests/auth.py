@@ -151,8 +151,8 @@ class ClientCredentialsAuth(AuthBase):
     def _token(self, *, insist: bool = False) -> Token:
         """Return a usable token that is not bound to a client certificate of the past."""
         with contextlib.suppress(TokenError):  # what the file will be read for fails, too
-            before, self._bound_to = self._bound_to, self.endpoint.follow_certificate()
-            if before not in ("", self._bound_to):
+            self._bound_to, before = self.endpoint.follow_certificate(), self._bound_to
+            if self.endpoint.binds_tokens and before not in ("", self._bound_to):
                 self.manager.clear(self._request)
         return self.manager.get_token(self._request, insist=insist)
 

@@ -86,15 +86,19 @@ class FileToken(IdentityToken):
 
     def _fetch(self) -> str:
         where = f"the file {self.path}"
-        problem = ""
+        problem, missing = "", False
         for attempt in range(_READS):
             if attempt:
                 time.sleep(_BETWEEN_READS)
             try:
                 content, is_whole = read_file(self.path)
+            except FileNotFoundError:  # it may be in the middle of being replaced
+                problem, missing = "there is no such file", True
+                continue
             except OSError as error:
                 reason = error.strerror or type(error).__name__
                 raise no_token_from(where, f"it cannot be read: {reason}") from None
+            missing = False
             if not is_whole:
                 problem = "it changed each time it was read"
             elif not content.strip():
@@ -102,7 +106,7 @@ class FileToken(IdentityToken):
             else:
                 text = content.removeprefix(b"\xef\xbb\xbf").decode("ascii", "replace")
                 return checked(where, text.removesuffix("\n").removesuffix("\r"))
-        raise no_token_from(where, problem, retryable=True)
+        raise no_token_from(where, problem, retryable=not missing)
 
 
 class EnvToken(IdentityToken):
@@ -135,7 +139,7 @@ class GitHubActionsToken(IdentityToken):
     """
 
     def __init__(self, audience: str | None = None, *, timeout: float = 10.0) -> None:
-        self.audience: str | None = audience and identifier("audience", audience)
+        self.audience: str | None = None if audience is None else identifier("audience", audience)
         self.timeout: float = seconds("timeout", timeout)
 
     def _fetch(self) -> str:
@@ -186,7 +190,9 @@ class AzureManagedIdentityToken(IdentityToken):
         timeout: float = 10.0,
     ) -> None:
         self.resource: str = identifier("resource", resource)
-        self.client_id: str | None = client_id and identifier("client_id", client_id)
+        self.client_id: str | None = (
+            None if client_id is None else identifier("client_id", client_id)
+        )
         self.url: str = prepare_url("url", url)
         self.arc_folder: str | None = arc_folder
         self.timeout: float = seconds("timeout", timeout)
@@ -224,6 +230,8 @@ class AzureManagedIdentityToken(IdentityToken):
         if found is None:
             raise no_token_from(where, "it sent no challenge that names a file")
         folder = self.arc_folder or os.path.expandvars(_ARC_FOLDERS.get(sys.platform, ""))
+        if not os.path.isabs(folder):  # else a file of the working directory could be sent
+            raise no_token_from(where, "it is not known on this system: pass arc_folder")
         path = os.path.realpath(found[1])
         if os.path.dirname(path) != os.path.realpath(folder) or not path.endswith(".key"):
             raise no_token_from(where, f"the challenge names a file that is no .key in {folder}")

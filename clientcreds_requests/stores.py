@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ._logs import log
-from .client_auth import ClientAuth, ClientSecretAuth
+from .client_auth import ClientAuth, ClientSecretAuth, no_client_auth
 from .exceptions import TokenError
 from .token_endpoint import TokenEndpoint, logger
 from .tokens import Fetched, Token, TokenRequest, TokenSource
@@ -77,6 +77,11 @@ class StoredFetch(TokenSource):
             raise ValueError(
                 "store: this client has no client_secret to protect its tokens in the store; "
                 "pass a store with an encryption_key of its own"
+            )
+        if endpoint.client_auth is no_client_auth:
+            raise ValueError(
+                "store: with client_auth='none' the tokens of different workloads could not be "
+                "told apart in it; pass no store"
             )
         self._endpoint = endpoint
         self._store = store

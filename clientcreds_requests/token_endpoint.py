@@ -47,7 +47,6 @@ logger: logging.Logger = logging.getLogger(__name__)
 
 Body: TypeAlias = Literal["auto", "json", "form"]
 _T = TypeVar("_T")
-
 _CONTENT_TYPES = {"json": "application/json", "form": "application/x-www-form-urlencoded"}
 # An endpoint with one of these errors may just not have read the body.
 _VAGUE = frozenset({None, "invalid_request", "unsupported_grant_type"})
@@ -114,6 +113,7 @@ class TokenEndpoint(TokenSource):
         # After both have failed: for which request, the only one that is sent, and until when.
         self._one_body: tuple[TokenRequest | None, str, float] = _BOTH
         self._certificate = ""  # the digest of the latest
+        self.binds_tokens: bool = isinstance(client_auth, TLSClientAuth)
         self._default_lifetime = default_lifetime
         if default_lifetime is not None:
             self._default_lifetime = seconds("default_lifetime", default_lifetime)
@@ -237,7 +237,7 @@ class TokenEndpoint(TokenSource):
     def follow_certificate(self) -> str:
         """Return a digest of the client certificate; leave connections with another one."""
         cert = certificate(self.client_auth) or getattr(self.session, "cert", None)
-        digest = certificate_digest(cert)
+        digest = certificate_digest(cert, self._certificate)
         if self._certificate not in ("", digest) and self.session is not None:
             renew_connections(self.session)
         self._certificate = digest

@@ -7,7 +7,7 @@ import math
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from operator import itemgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
@@ -94,8 +94,8 @@ class TokenRequest(_Frozen):
         if self.resources and "resource" in dict(self.extra_params):
             raise ValueError("pass resources or extra_params['resource'], not both")
         # Callables need not be hashable.
-        literal = [pair for pair in self.extra_params if isinstance(pair[1], str)]
-        self._fill(_hash=hash((self.scope, self.resources, self.audience, *literal)))
+        hashable = [pair for pair in self.extra_params if isinstance(pair[1], Hashable)]
+        self._fill(_hash=hash((self.scope, self.resources, self.audience, *hashable)))
 
     def __hash__(self) -> int:
         return self._hash
@@ -126,7 +126,7 @@ class TokenRequest(_Frozen):
             "audience": self.audience,
             **dict(self.extra_params),
         }
-        return {name: value for name, value in params.items() if value}
+        return {name: value for name, value in params.items() if callable(value) or value}
 
 
 def _scope(scope: str | Iterable[str] | None) -> str | None:
@@ -169,7 +169,7 @@ def _extra_params(
             raise TypeError("extra_params['grant_type'] must be a str: tokens are kept by it")
         if name in RESERVED_PARAMS:
             raise ValueError(f"extra_params may not redefine {name!r}: it has its own argument")
-    return tuple(sorted(((name, value) for name, value in pairs if value), key=itemgetter(0)))
+    return tuple(sorted((p for p in pairs if callable(p[1]) or p[1]), key=itemgetter(0)))
 
 
 class Moment(NamedTuple):

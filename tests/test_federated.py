@@ -456,13 +456,26 @@ def test_the_key_of_a_store_holds_names_and_literals_and_calls_nothing(issuer):
     ]
     for extra in params:
         ClientCredentialsAuth(
-            f"{issuer.url}/token", "me", client_auth="none", extra_params=extra, store=shelf
+            f"{issuer.url}/token", "me", "a-secret", extra_params=extra, store=shelf
         ).get_token()
     first, *others = shelf.keys
     assert others[0] == first  # processes have callables of their own
     assert first not in others[1:]
     assert len(set(shelf.keys)) == 4
     assert len(source.called) == 3
+
+
+def test_w8_a_client_without_an_authentication_of_its_own_shares_no_tokens():
+    # Whose token it is, its callables alone could tell.
+    with pytest.raises(ValueError, match="store"):
+        ClientCredentialsAuth("https://a.example/", None, client_auth="none", store=Shelf())
+
+
+def test_requests_with_different_callables_hash_differently():
+    callables = [lambda number=number: str(number) for number in range(50)]
+    requests_ = [TokenRequest(extra_params={"a": one}) for one in callables]
+    assert len({hash(one) for one in requests_}) == 50
+    assert len(set(requests_)) == 50
 
 
 # Secrets

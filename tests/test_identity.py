@@ -220,6 +220,35 @@ def test_arc_sends_no_challenge(arc):
     assert "no challenge" in str(failure_of(arc.token))
 
 
+def test_arc_reads_no_key_of_a_folder_that_it_does_not_know(arc, monkeypatch):
+    monkeypatch.setattr(sys, "platform", "an-unknown-one")
+    assert "pass arc_folder" in str(failure_of(AzureManagedIdentityToken("r", timeout=5)))
+    assert len(arc.requests) == 1
+
+
+@pytest.mark.parametrize("secret", ["ONE-half other-half\n", "ONE-half\x01other", "ONE'half\"\n"])
+def test_s1_a_secret_that_no_header_can_carry_is_not_in_the_error(monkeypatch, secret):
+    monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_URL", "http://127.0.0.1:1/token")
+    monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN", secret)
+    error = failure_of(GitHubActionsToken("a"))
+    assert "'Authorization' is no valid header field" in str(error)
+    assert "half" not in f"{error}{error.__cause__}"
+
+
+def test_a_file_that_is_missing_for_a_moment_is_read_again(tmp_path, monkeypatch, clock):
+    path = tmp_path / "token"
+    monkeypatch.setattr(clock, "sleep", lambda _: path.write_text(JWT))
+    assert FileToken(path)() == JWT
+
+
+@pytest.mark.parametrize("value", [0, b"", []])
+def test_w8_what_is_no_text_is_refused_though_it_is_empty(value):
+    with pytest.raises(TypeError, match="audience"):
+        GitHubActionsToken(value)
+    with pytest.raises(TypeError, match="client_id"):
+        AzureManagedIdentityToken("r", client_id=value)
+
+
 def test_arc_has_no_user_assigned_identities(arc):
     token = AzureManagedIdentityToken("r", client_id="an-id")
     assert "pass no client_id" in str(failure_of(token))
@@ -450,7 +479,7 @@ def test_a_file_is_followed_through_the_links_that_kubernetes_swaps(path, tmp_pa
 @pytest.mark.parametrize(
     ("make", "problem", "retryable"),
     [
-        (lambda _: None, "No such file", False),
+        (lambda _: None, "no such file", False),
         (lambda path: path.mkdir(), "Is a directory", False),
         (lambda path: os.mkfifo(path), "it is no file", False),
         (lambda path: path.symlink_to(path), "Too many levels", False),

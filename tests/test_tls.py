@@ -389,6 +389,53 @@ def test_w5_a_file_that_was_written_anew_as_it_was_changes_nothing(bound, bundle
     assert [new for *_, new in bound.calls] == [True, False]
 
 
+@pytest.mark.parametrize("spoil", [lambda pem: pem[: len(pem) // 2], lambda _: b""])
+def test_w5_a_file_that_is_half_written_changes_nothing_until_it_is_whole(
+    bound, bundles, rotate, clock, spoil
+):
+    with bound_session(bound, bundles, rotate) as session:
+        assert session.get(bound.url).ok
+        token = session.auth.get_token()
+        rotate("new.example.com")
+        with open(rotate.path, "rb") as file:
+            whole = file.read()
+        for content in (spoil(whole), whole):
+            with open(rotate.path, "wb") as file:
+                file.write(content)
+            clock.advance(1.1)
+            assert session.get(bound.url).ok
+            assert (session.auth.get_token() == token) is (content != whole)
+    assert [new for *_, new in bound.calls] == [True, False, True]
+
+
+def test_w5_a_token_that_is_not_bound_outlives_the_certificate(server, bundles, rotate, clock):
+    arguments = (server.token_endpoint, server.client_id, server.client_secret)
+    with ClientCredentialsSession(*arguments) as session:
+        session.cert = rotate.path
+        token = session.auth.get_token()
+        rotate("new.example.com")
+        clock.advance(1.1)
+        with server.outage():
+            assert session.auth.get_token() is token
+
+
+@pytest.mark.parametrize("cert", ["", ()])
+def test_an_empty_certificate_of_a_session_is_none_as_in_requests(server, cert):
+    arguments = (server.token_endpoint, server.client_id, server.client_secret)
+    with ClientCredentialsSession(*arguments) as session:
+        session.cert = cert
+        assert session.get(server.api_url).ok
+
+
+@pytest.mark.parametrize("cert", [[], 5, "a\0b", "/nothing/here.pem"])
+def test_a_certificate_that_cannot_be_read_is_a_token_error(server, cert):
+    arguments = (server.token_endpoint, server.client_id, server.client_secret)
+    with ClientCredentialsSession(*arguments) as session:
+        session.cert = cert or [cert]
+        with pytest.raises(TokenError, match="client certificate"):
+            session.get(server.api_url)
+
+
 def test_w5_siblings_lose_the_tokens_of_the_old_certificate_each_its_own(
     bound, bundles, rotate, clock
 ):
@@ -577,9 +624,11 @@ def test_w3_without_its_certificate_the_client_gets_no_token(strict_server, tls_
 
 
 def test_f4_an_api_with_an_unknown_certificate_raises_what_requests_raises(server, authority):
-    with TLSAuthorizationServer(authority) as stranger:
-        arguments = (server.token_endpoint, server.client_id, server.client_secret)
-        with ClientCredentialsSession(*arguments) as session:
-            with pytest.raises(requests.exceptions.SSLError, match="CERTIFICATE_VERIFY_FAILED"):
-                session.get(stranger.api_url)
+    arguments = (server.token_endpoint, server.client_id, server.client_secret)
+    with (
+        TLSAuthorizationServer(authority) as stranger,
+        ClientCredentialsSession(*arguments) as session,
+    ):
+        with pytest.raises(requests.exceptions.SSLError, match="CERTIFICATE_VERIFY_FAILED"):
+            session.get(stranger.api_url)
         assert stranger.api_requests == []
