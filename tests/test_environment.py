@@ -323,7 +323,7 @@ def test_an_assertion_file_works_with_an_issuer_too(server, setenv):
 def test_an_assertion_file_that_vanishes_is_a_token_error_that_names_it(assertion_file):
     auth = ClientCredentialsAuth.from_env()
     assertion_file.unlink()
-    with pytest.raises(TokenError, match=f"the file {assertion_file}: it cannot be read"):
+    with pytest.raises(TokenError, match=f"the file {assertion_file}: there is no such file"):
         auth.authorize()
 
 

@@ -307,12 +307,12 @@ def test_r1_the_hook_keeps_nothing_of_a_request(server, auth, refused):
     assert callable(hook)
 
 
-def test_r1_a_request_that_was_signed_by_another_auth_meanwhile_drops_no_token(server, make_auth):
-    auth, other = make_auth(), make_auth()
+def test_r1_a_request_that_a_sibling_signed_meanwhile_drops_no_token(server, auth):
+    sibling = auth.replace()
     prepared = requests.Request("GET", server.api_url, auth=auth).prepare()
 
     def sign_again(response, **_):
-        other(prepared)
+        sibling(prepared)
 
     prepared.hooks["response"].insert(0, sign_again)
     server.api_answer_next(REFUSED)

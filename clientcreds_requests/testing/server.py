@@ -165,10 +165,7 @@ class LocalAuthorizationServer:
 
     @property
     def preflight_requests(self) -> list[RecordedRequest]:
-        """What browsers asked before they sent something: the token endpoint, then the API.
-
-        These ``OPTIONS`` requests are in no other list, and scripted answers are not for them.
-        """
+        """The ``OPTIONS`` requests of browsers, which no script answers: token endpoint, then API."""
         requests = [*self._authorization_server.requests(), *self._api.requests()]
         return [request for request in requests if is_preflight(request)]
 
@@ -239,12 +236,11 @@ class LocalAuthorizationServer:
             self.down = False
 
     def answer_next(self, *answers: Script) -> None:
-        """Script the answers to the next token requests, each used once, in order of arrival::
+        """Script the answers to the next token requests, each used once, in order of arrival.
+
+        A new auth asks twice before it fails, unless its ``body`` is set: with JSON, then a form::
 
             server.answer_next(Answer(503, headers={"Retry-After": "1"}), RESET)
-
-        A new auth whose body is ``auto`` asks twice, with JSON and with a form: give it an error
-        twice.
 
         :param answers: an :class:`Answer`; ``RESET``; ``HANG``; bytes that are sent as they are, in
             one piece or as an iterable of pieces, before the connection is closed; None for the
