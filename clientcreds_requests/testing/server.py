@@ -165,7 +165,7 @@ class LocalAuthorizationServer:
 
     @property
     def preflight_requests(self) -> list[RecordedRequest]:
-        """The ``OPTIONS`` requests of browsers, which no script answers: token endpoint, then API."""
+        """The ``OPTIONS`` requests of browsers, which no script answers: endpoint, then API."""
         requests = [*self._authorization_server.requests(), *self._api.requests()]
         return [request for request in requests if is_preflight(request)]
 
