@@ -51,7 +51,8 @@ _CHARSETS = (
 )
 
 # A text that may be quoted: short, and neither data nor a page, nor with anything like a token.
-_SENTENCE = r"(?i)(?!.*(access.?token|[\w~+/-]{24}))[^<{=\r\n]{1,200}"
+_LONG_WORD = r"[\w~+/=-]{24,}"
+_SENTENCE = rf"(?i)(?!.*(access.?token|{_LONG_WORD}))[^<{{=\r\n]{{1,200}}"
 
 # A refresh token does not belong into this answer (RFC 6749 §4.4.3), and is not kept.
 _NOT_EXTRA = frozenset({"access_token", "expires_in", "refresh_token", "scope", "token_type"})
@@ -116,6 +117,8 @@ def read_token(
     is_short = status >= 400 and value is None and len(text) < 300
     if is_plain and is_short and re.fullmatch(_SENTENCE, text.strip()):
         description = text
+    if status < 300:  # a success may have a token under any name
+        code, description = (re.sub(_LONG_WORD, "[redacted]", said) for said in (code, description))
     code, description = redact.line(code, 100), redact.line(description)
     problem = redact.line(problem)
     if status < 300 and not (code or description or problem):

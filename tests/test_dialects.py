@@ -663,3 +663,11 @@ def test_w6_a_path_that_may_be_anything_but_a_path_is_not_shown(server, make_aut
     location = {"Location": f'{server.url}/x":"an-access-token"'}
     error = failure(server, make_auth, Answer(302, headers=location))
     assert f"redirects to {server.url}," in str(error)
+
+
+@pytest.mark.parametrize("name", ["status", "code", "message"])
+def test_s1_a_token_under_another_name_is_not_in_the_error(server, make_auth, name):
+    token = "an-access-token-under-another-name"
+    error = failure(server, make_auth, Answer(200, {"token_type": "Bearer", name: token}))
+    assert "has no access_token" in str(error)
+    assert token not in f"{error}{error.error}{error.error_description}"
