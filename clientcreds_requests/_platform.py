@@ -8,13 +8,14 @@ import re
 import stat
 import time
 from collections.abc import Callable, Mapping
+from typing import NoReturn
 from urllib.parse import urlencode
 
 import requests
 
 from ._checks import Session, header_field
 from ._dialects import CODES, DESCRIPTIONS, RETRY_STATUSES, first_text
-from ._redaction import Redactor, forget_frames
+from ._redaction import Redactor, forget_frames, raise_apart
 from ._responses import json_value, raise_unanswered, text_of
 from ._urls import prepare_url, without_query
 from .adapters import HEADERS, RetriedRequest, give_up_at, retry_after, send
@@ -65,7 +66,7 @@ def ask(
     try:
         url = prepare_url("its URL", url)
     except ValueError as error:
-        raise no_token_from(where, str(error)) from None
+        raise_no_token(where, str(error))
     redact = Redactor()
 
     def complete() -> tuple[bytes, dict[str, str]]:
@@ -110,9 +111,9 @@ def member(where: str, answer: requests.Response, name: str) -> str:
     """Return the token in a member of a JSON object."""
     members = json_value(text_of(answer))
     if not isinstance(members, dict):
-        raise no_token_from(where, "the answer is no JSON object")
+        raise_no_token(where, "the answer is no JSON object")
     if not isinstance(members.get(name), str):
-        raise no_token_from(where, f"the answer has no {name}")
+        raise_no_token(where, f"the answer has no {name}")
     return checked(where, members[name])
 
 
@@ -122,12 +123,12 @@ def checked(where: str, token: str) -> str:
     :raises TokenError: if it is empty, too long, or not visible ASCII: a page, or several lines.
     """
     if len(token) > MAX_TOKEN:
-        raise no_token_from(where, f"what is there is longer than {MAX_TOKEN} bytes")
+        raise_no_token(where, f"what is there is longer than {MAX_TOKEN} bytes")
     if not re.fullmatch("[!-;=?-~]+", token):  # of visible ASCII, "<" and ">" are in no token
-        raise no_token_from(where, "what is there is no token: empty, or more than one word")
+        raise_no_token(where, "what is there is no token: empty, or more than one word")
     return token
 
 
-def no_token_from(where: str, problem: str, *, retryable: bool = False) -> TokenError:
-    """Make the error of a place that has no token."""
-    return TokenError(f"no identity token from {where}: {problem}", retryable=retryable)
+def raise_no_token(where: str, problem: str, *, retryable: bool = False) -> NoReturn:
+    """Raise the error of a place that has no token."""
+    raise_apart(TokenError(f"no identity token from {where}: {problem}", retryable=retryable), None)

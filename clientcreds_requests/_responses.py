@@ -36,7 +36,7 @@ from ._redaction import (
 )
 from ._urls import origin, without_query
 from .adapters import is_transient, retry_after, root_cause
-from .exceptions import CallableError, TokenConnectionError, TokenError, TokenTimeout, copy_of
+from .exceptions import CallableError, TokenConnectionError, TokenError, TokenTimeout
 from .tokens import Moment, Token
 
 #: Longer lifetimes, in seconds, are reduced to this: they are milliseconds, or a mistake.
@@ -159,7 +159,8 @@ def raise_for_both(failed: Mapping[str, TokenError], body: str) -> NoReturn:
     if error.status_code in (400, 403) and not (error.error or error.error_description):
         # An empty answer, or a page: the client may be wrong, too.
         text += "; no reason was given: check client_id, client_secret and client_auth"
-    raise_apart(copy_of(error, text), other)
+    error.args = (text,)
+    raise_apart(error, other)
 
 
 def _target(url: str, location: str | None) -> str:

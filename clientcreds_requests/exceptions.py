@@ -84,17 +84,11 @@ class InsecureProxyError(CallableError, InsecureTransportError):
     """
 
 
-def copy_of(error: TokenError, message: str) -> TokenError:
-    """Return the error with another message."""
-    copied = type(error).__new__(type(error))
-    TokenError.__init__(copied, message)  # a subclass may take other arguments
-    copied.__dict__.update(error.__dict__)
-    return copied
-
-
 def raise_again(error: TokenError, seconds_ago: float = 0.0) -> NoReturn:
     """Raise a copy: an exception that many threads raise would mix their tracebacks."""
-    own = copy_of(error, str(error))
+    own = type(error).__new__(type(error))
+    TokenError.__init__(own, str(error))  # a subclass may take other arguments
+    own.__dict__.update(error.__dict__)
     if error.retry_after is not None:
         own.retry_after = max(0.0, error.retry_after - seconds_ago)
     try:

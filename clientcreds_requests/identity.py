@@ -19,7 +19,7 @@ from collections.abc import Mapping
 import requests
 
 from ._checks import identifier, seconds
-from ._platform import ask, checked, member, no_token_from, read_file
+from ._platform import ask, checked, member, raise_no_token, read_file
 from ._redaction import forget_frames
 from ._urls import is_secure, prepare_url
 from .exceptions import TokenError
@@ -97,7 +97,7 @@ class FileToken(IdentityToken):
                 continue
             except OSError as error:
                 reason = error.strerror or type(error).__name__
-                raise no_token_from(where, f"it cannot be read: {reason}") from None
+                raise_no_token(where, f"it cannot be read: {reason}")
             missing = False
             if not is_whole:
                 problem = "it changed each time it was read"
@@ -106,7 +106,7 @@ class FileToken(IdentityToken):
             else:
                 text = content.removeprefix(b"\xef\xbb\xbf").decode("ascii", "replace")
                 return checked(where, text.removesuffix("\n").removesuffix("\r"))
-        raise no_token_from(where, problem, retryable=not missing)
+        return raise_no_token(where, problem, retryable=not missing)
 
 
 class EnvToken(IdentityToken):
@@ -123,7 +123,7 @@ class EnvToken(IdentityToken):
         where = f"the environment variable {self.name}"
         value = os.environ.get(self.name)
         if not value:
-            raise no_token_from(where, "it is empty" if value == "" else "it is not set")
+            raise_no_token(where, "it is empty" if value == "" else "it is not set")
         return checked(where, value.removesuffix("\n"))
 
 
@@ -148,9 +148,9 @@ class GitHubActionsToken(IdentityToken):
         for name in ("ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"):
             if not os.environ.get(name):
                 problem = f"{name} is not set: give the job 'permissions: id-token: write'"
-                raise no_token_from(where, problem)
+                raise_no_token(where, problem)
         if not is_secure(url):  # the secret would travel in the clear
-            raise no_token_from(where, "ACTIONS_ID_TOKEN_REQUEST_URL is not https")
+            raise_no_token(where, "ACTIONS_ID_TOKEN_REQUEST_URL is not https")
         query = {"audience": self.audience} if self.audience else {}
 
         def fields() -> dict[str, str]:
@@ -223,18 +223,18 @@ class AzureManagedIdentityToken(IdentityToken):
     def _ask_arc(self, where: str, endpoint: str, query: Mapping[str, str]) -> requests.Response:
         """Answer the agent's challenge with the file that only its group can read."""
         if self.client_id:
-            raise no_token_from(where, "it has no user-assigned identities: pass no client_id")
+            raise_no_token(where, "it has no user-assigned identities: pass no client_id")
         challenged = ask(where, endpoint, query, _metadata, self.timeout, expected=401)
         challenge = challenged.headers.get("WWW-Authenticate", "")
         found = re.fullmatch('Basic realm="?([^"]+)"?', challenge, re.IGNORECASE)
         if found is None:
-            raise no_token_from(where, "it sent no challenge that names a file")
+            raise_no_token(where, "it sent no challenge that names a file")
         folder = self.arc_folder or os.path.expandvars(_ARC_FOLDERS.get(sys.platform, ""))
         if not os.path.isabs(folder):  # else a file of the working directory could be sent
-            raise no_token_from(where, "it is not known on this system: pass arc_folder")
+            raise_no_token(where, "it is not known on this system: pass arc_folder")
         path = os.path.realpath(found[1])
         if os.path.dirname(path) != os.path.realpath(folder) or not path.endswith(".key"):
-            raise no_token_from(where, f"the challenge names a file that is no .key in {folder}")
+            raise_no_token(where, f"the challenge names a file that is no .key in {folder}")
 
         def fields() -> dict[str, str]:
             try:
@@ -242,11 +242,9 @@ class AzureManagedIdentityToken(IdentityToken):
                     key = file.read(_MAX_ARC_KEY + 1).strip()
             except (OSError, UnicodeError) as error:
                 problem = f"the file of the challenge cannot be read ({type(error).__name__})"
-                raise no_token_from(where, f"{problem}: join the group himds") from None
+                raise_no_token(where, f"{problem}: join the group himds")
             if len(key) > _MAX_ARC_KEY:
-                raise no_token_from(
-                    where, f"the file of the challenge exceeds {_MAX_ARC_KEY} bytes"
-                )
+                raise_no_token(where, f"the file of the challenge exceeds {_MAX_ARC_KEY} bytes")
             return {**_metadata(), "Authorization": f"Basic {key}"}
 
         return ask(where, endpoint, query, fields, self.timeout)
@@ -276,7 +274,7 @@ class GoogleMetadataToken(IdentityToken):
         query = {"audience": self.audience, "format": "full"}
         answer = ask(where, url, query, lambda: {"Metadata-Flavor": "Google"}, self.timeout)
         if answer.headers.get("Metadata-Flavor") != "Google":
-            raise no_token_from(where, "the answer is not from it: it lacks Metadata-Flavor")
+            raise_no_token(where, "the answer is not from it: it lacks Metadata-Flavor")
         return checked(where, answer.content.decode("ascii", "replace").strip())
 
 
