@@ -143,7 +143,8 @@ def raised_at(error: BaseException) -> str:
     trace = error.__traceback__
     while trace is not None:
         frame = trace.tb_frame
-        if frame.f_globals.get("__package__") != __package__:
+        # The package identity is part of this one.
+        if frame.f_globals.get("__package__") not in (__package__, f"{__package__}.identity"):
             file = os.path.basename(frame.f_code.co_filename)
             return f"{type(error).__name__} ({file}:{trace.tb_lineno})"
         trace = trace.tb_next

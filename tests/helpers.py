@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -206,3 +207,12 @@ def _recorded(value: Any, depth: int = 4) -> Iterator[str]:
         yield repr(value)
     except Exception:  # half made
         return
+
+
+def variables_of(thread: int) -> Iterator[str]:
+    """The local variables of the package's frames in a thread, as tracers may record them."""
+    frame = sys._current_frames()[thread]
+    while frame is not None:
+        if (frame.f_globals.get("__package__") or "").partition(".")[0] == "clientcreds_requests":
+            yield repr(dict(frame.f_locals))
+        frame = frame.f_back

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import pickle
-import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 import requests
-from helpers import PATIENCE, locals_in, texts_in, together, token_answer, until
+from helpers import PATIENCE, locals_in, texts_in, together, token_answer, until, variables_of
 from platform_double import PlatformDouble, http_answer
 from raw_server import endpoint_of, failure_of
 from redis_server import needs_redis_server
@@ -527,11 +526,7 @@ def test_s1_no_variable_holds_an_assertion_while_a_token_request_is_under_way(is
     recorded, caller = [], threading.get_ident()
 
     def record(_):
-        frame = sys._current_frames()[caller]
-        while frame is not None:
-            if frame.f_globals.get("__package__") == "clientcreds_requests":
-                recorded.append(repr(dict(frame.f_locals)))
-            frame = frame.f_back
+        recorded.extend(variables_of(caller))
         return http_answer(token_answer("issued-access-token"))
 
     issuer.reply = record

@@ -10,7 +10,7 @@ import threading
 import time
 
 import pytest
-from helpers import PATIENCE, locals_in, texts_in
+from helpers import PATIENCE, locals_in, texts_in, variables_of
 from platform_double import PlatformDouble, http_answer
 
 from clientcreds_requests import TokenConnectionError, TokenError, TokenTimeout
@@ -262,11 +262,7 @@ def test_s1_no_variable_holds_a_secret_while_a_platform_is_asked(platform, doubl
     recorded, caller = [], threading.get_ident()
 
     def record(_):
-        frame = sys._current_frames()[caller]
-        while frame is not None:
-            if frame.f_globals.get("__package__") == "clientcreds_requests":
-                recorded.append(repr(dict(frame.f_locals)))
-            frame = frame.f_back
+        recorded.extend(variables_of(caller))
         return http_answer(answer, Metadata_Flavor="Google")
 
     double.reply = record

@@ -18,11 +18,11 @@ from collections.abc import Mapping
 
 import requests
 
-from ._checks import identifier, seconds
-from ._platform import ask, checked, member, raise_no_token, read_file
-from ._redaction import forget_frames
-from ._urls import is_secure, prepare_url
-from .exceptions import TokenError
+from .._checks import identifier, seconds
+from .._redaction import forget_frames
+from .._urls import is_secure, prepare_url
+from ..exceptions import TokenError
+from ._asking import ask, checked, member, raise_no_token, read_file
 
 # How often a file that is empty or being written is read, and the seconds in between.
 _READS, _BETWEEN_READS = 5, 0.02

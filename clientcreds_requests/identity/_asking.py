@@ -13,13 +13,13 @@ from urllib.parse import urlencode
 
 import requests
 
-from ._checks import Session, header_field
-from ._dialects import CODES, DESCRIPTIONS, RETRY_STATUSES, first_text
-from ._redaction import Redactor, forget_frames, raise_apart
-from ._responses import json_value, raise_unanswered, text_of
-from ._urls import prepare_url, without_query
-from .adapters import HEADERS, RetriedRequest, give_up_at, retry_after, send
-from .exceptions import TokenError
+from .._checks import Session, header_field
+from .._dialects import CODES, DESCRIPTIONS, RETRY_STATUSES, first_text
+from .._redaction import Redactor, forget_frames, raise_apart
+from .._responses import json_value, raise_unanswered, text_of
+from .._urls import prepare_url, without_query
+from ..adapters import HEADERS, RetriedRequest, give_up_at, retry_after, send
+from ..exceptions import TokenError
 
 #: The maximum size of a token, in bytes.
 MAX_TOKEN = 16 * 1024
