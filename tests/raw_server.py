@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import ssl
 import threading
@@ -115,18 +116,18 @@ class Tunnel:
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
-                connection, _ = self._listener.accept()
-                connection.settimeout(20)
-                if self._context is not None:
-                    connection = self._context.wrap_socket(connection, server_side=True)
-                self._spawn(self._serve, connection)
-
-    def _spawn(self, run: Callable[..., None], *args: Any) -> None:
-        self._threads.append(threading.Thread(target=run, args=args, daemon=True))
-        self._threads[-1].start()
+                client, _ = self._listener.accept()
+                self._threads.append(
+                    threading.Thread(target=self._serve, args=[client], daemon=True)
+                )
+                self._threads[-1].start()
 
     def _serve(self, client: socket.socket) -> None:
-        with client, contextlib.suppress(OSError):
+        client.settimeout(20)
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            stack.callback(client.close)
+            if self._context is not None:
+                client = stack.enter_context(self._context.wrap_socket(client, server_side=True))
             head = b""
             while not head.endswith(b"\r\n\r\n"):
                 head += client.recv(1)
@@ -135,15 +136,20 @@ class Tunnel:
             for piece in self._answer:
                 client.sendall(piece)
             host, _, port = target.rpartition(":")
-            with socket.create_connection((host, int(port)), 20) as server:
-                self._spawn(self._relay, client, server)
-                self._relay(server, client)
+            self._relay(
+                client, stack.enter_context(socket.create_connection((host, int(port)), 20))
+            )
 
     @staticmethod
-    def _relay(source: socket.socket, target: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while piece := source.recv(65536):
-                target.sendall(piece)
-        for end in (source, target):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+    def _relay(client: socket.socket, server: socket.socket) -> None:
+        """Copy both ways, in one thread: two must not use one TLS connection at a time."""
+        while True:
+            pending = isinstance(client, ssl.SSLSocket) and client.pending()
+            ready = [client] if pending else select.select([client, server], [], [], 20)[0]
+            for source in ready:
+                piece = source.recv(65536)
+                if not piece:
+                    return
+                (server if source is client else client).sendall(piece)
+            if not ready:
+                return
