@@ -165,8 +165,8 @@ def _extra_params(
         if not isinstance(name, str) or not (isinstance(value, str) or callable(value)):
             raise TypeError(f"extra_params must map str to str or a callable; see {name!r}")
         single_line("a name in extra_params", name)
-        if name == "grant_type" and not isinstance(value, str):
-            raise TypeError("extra_params['grant_type'] must be a str: tokens are kept by it")
+        if name == "grant_type" and value:  # no callable: tokens are kept by it
+            identifier("extra_params['grant_type']", value)
         if name in RESERVED_PARAMS:
             raise ValueError(f"extra_params may not redefine {name!r}: it has its own argument")
     return tuple(sorted((p for p in pairs if callable(p[1]) or p[1]), key=itemgetter(0)))

@@ -111,6 +111,7 @@ WRONG = [
             {"scope": "a"},
             {"client_secret": "x"},
             {"audience": "x"},
+            *({"grant_type": value} for value in ("urn:a\n", " urn:a", "urn:a ", "a\0b")),
         ],
         extra_headers=[
             {"X Key:": "x"},

@@ -375,3 +375,11 @@ def test_the_grant_type_can_be_another_and_an_argument_comes_before_it(server, s
     grants = [request.params["grant_type"] for request in server.token_requests]
     assert grants == ["account_credentials", "another"]
     assert server.token_requests[0].params["account_id"] == "a"
+
+
+@pytest.mark.usefixtures("client")
+@pytest.mark.parametrize("params", [5, "a=b", [("a", "b")]])
+def test_w8_parameters_that_are_no_mapping_are_refused_by_name(setenv, params):
+    setenv(GRANT_TYPE="account_credentials")
+    with pytest.raises(TypeError, match="extra_params"):
+        ClientCredentialsAuth.from_env(extra_params=params)
