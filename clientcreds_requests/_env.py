@@ -88,7 +88,7 @@ def by_environment(prefix: str, options: Mapping[str, Any]) -> dict[str, Any]:
         if not os.path.isfile(assertion):  # not quoted: it may be the assertion itself
             raise ValueError(f"{prefix}CLIENT_ASSERTION_FILE is not the path of a file")
         settings.setdefault("client_auth", FederatedAssertion(FileToken(assertion)))
-    params = settings.get("extra_params") or {}
+    params: Any = settings.get("extra_params") or {}
     if grant is not None and isinstance(params, Mapping):  # else the constructor rejects it
         settings["extra_params"] = {"grant_type": grant, **params}
     if issuer is not None:

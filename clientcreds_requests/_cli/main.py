@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from ..exceptions import TokenError
 from ..testing import LocalAuthorizationServer
+from .browser import PYODIDE, serve
 from .check import Check
 from .demo import Demo, show
 from .screen import Screen
@@ -81,11 +82,18 @@ def _parser() -> _Parser:
     add_options(parsers[check], how=False)
     parsers[demo].add_argument("--json", action="store_true", help="print one JSON object only")
     parsers[demo].add_argument("--seconds", type=float, metavar="N", help="2 to 60 (default 10)")
+    parsers[demo].add_argument(
+        "--browser", nargs="?", const=PYODIDE, metavar="URL", help="in a page; URL of Pyodide"
+    )
     return parser
 
 
 def demo(given: Mapping[str, Any]) -> int:
     """Watch it work on a local server. Exit status 1: a promise was broken."""
+    if "browser" in given:
+        if len(given) > 1:
+            raise BadArguments("bad argument: --browser goes with no other option")
+        serve(given["browser"])  # until interrupted
     seconds = given.get("seconds", 10.0)
     if not 2 <= seconds <= 60:
         raise BadArguments(f"bad argument: --seconds must be from 2 to 60, not {seconds:g}")

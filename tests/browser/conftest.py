@@ -26,11 +26,16 @@ def missing() -> str | None:
     return None
 
 
-def open_in(mode: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+def need_browser() -> None:
+    """Skip a test where it cannot run; fail where it has to."""
     if reason := missing():
         if os.environ.get("CLIENTCREDS_BROWSER") == "required":
             pytest.fail(reason)
         pytest.skip(reason)
+
+
+def open_in(mode: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    need_browser()
     page = Page(mode, Path(os.environ[PYODIDE]), Path(os.environ[WHEELS]))
     with serve(page, tmp_path_factory.mktemp(mode)) as served:
         yield served
