@@ -93,6 +93,7 @@ _DPOP = "if this client has to use DPoP, pass dpop"
 _URL = "check the URL of the token endpoint"
 _WRONG = "(invalid|bad|wrong|incorrect|unable to verify)"
 _PROOF = "(credentials|secret)"
+_USE = r"\b(service account|grant)"
 _GRANT = "the server does not let this client use this grant_type"
 _PERMISSION = "the client lacks permission: check audience and scope"
 
@@ -130,6 +131,8 @@ HINTS: tuple[Hint, ...] = (
     Hint("check resources and audience", "invalid_target"),
     Hint(_DPOP, "invalid_dpop_proof"),
     Hint(_DPOP, "use_dpop_nonce"),
+    # Keycloak says so with status 401, after it has accepted the client's secret.
+    Hint(_GRANT, "unauthorized_client", pattern=rf"(?i)\bnot\b.*{_USE}|{_USE}.*\bnot\b"),
     # Bitbucket says so with unauthorized_client, Box with invalid_grant.
     Hint(_SECRET, pattern=rf"(?i)\b{_WRONG}\b[^.]*\b{_PROOF}\b|\b{_PROOF}\b[^.]*\b{_WRONG}\b"),
     Hint(f"check the URL and extra_params; {_DPOP}", "invalid_grant"),

@@ -162,6 +162,24 @@ def test_a6_no_hint_contradicts_the_server(server, make_auth, status, body):
     assert SECRET_HINT not in str(failure(server, make_auth, Answer(status, body)))
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Client not enabled to retrieve service account",  # Keycloak
+        "Public client not allowed to retrieve service account",
+        "The client credentials grant is not enabled for this client",
+    ],
+)
+@pytest.mark.parametrize("status", [400, 401])
+def test_a6_a_grant_that_the_client_may_not_use_is_no_wrong_secret(
+    server, make_auth, status, words
+):
+    body = {"error": "unauthorized_client", "error_description": words}
+    text = str(failure(server, make_auth, Answer(status, body)))
+    assert "does not let this client use this grant_type" in text
+    assert SECRET_HINT not in text
+
+
 def test_a6_a_code_that_is_the_description_too_is_a_code(server, make_auth):
     body = {"error": "invalid_scope", "error_description": "invalid_scope"}
     error = failure(server, make_auth, Answer(400, body))
