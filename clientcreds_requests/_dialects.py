@@ -73,6 +73,9 @@ BEARER = frozenset({"", "bearer", "bearertoken", "application access token", "jw
 #: Statuses after which the same token request may succeed a moment later.
 RETRY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 525)})
 
+#: An endpoint with one of these errors may just not have read the body.
+VAGUE = frozenset({None, "invalid_request", "unsupported_grant_type"})
+
 # Codes by which an endpoint rejects the client.
 _REJECTS_CLIENT = frozenset({"invalid_client", "unauthorized_client", "access_denied"})
 
@@ -226,6 +229,19 @@ def other_body_may_work(error: TokenError) -> bool:
         return False
     # A 500, too: some frameworks answer a body that they cannot read with it.
     return status <= 500 and status not in RETRY_STATUSES - {500}
+
+
+def body_to_report(failed: Mapping[str, TokenError]) -> tuple[str, bool]:
+    """Return the body whose error to raise after both have failed, and if that is settled.
+
+    :param failed: the errors by body, in the order of the attempts.
+    """
+    last = [*failed][-1]
+    if not other_body_may_work(failed[last]):  # it has not been answered, but may be later
+        return last, False
+    form_says_less = failed["form"].error in VAGUE and failed["json"].error not in VAGUE
+    # A 500 may be over in a moment.
+    return "json" if form_says_less else "form", failed["json"].status_code != 500
 
 
 def rejects_client(error: TokenError) -> bool:

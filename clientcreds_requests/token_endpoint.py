@@ -28,7 +28,7 @@ from ._checks import (
     retry_count,
     seconds,
 )
-from ._dialects import other_body_may_work, rejects_client
+from ._dialects import body_to_report, other_body_may_work, rejects_client
 from ._fork import drop_connections, reset_in_child
 from ._logs import log
 from ._redaction import Redactor, bare_request, credentials_in, forget_frames
@@ -48,8 +48,6 @@ logger: logging.Logger = logging.getLogger(__name__)
 Body: TypeAlias = Literal["auto", "json", "form"]
 _T = TypeVar("_T")
 _CONTENT_TYPES = {"json": "application/json", "form": "application/x-www-form-urlencoded"}
-# An endpoint with one of these errors may just not have read the body.
-_VAGUE = frozenset({None, "invalid_request", "unsupported_grant_type"})
 #: Seconds for which only one body is sent after both have failed.
 ONE_BODY = 60.0
 _BOTH = (None, "", -math.inf)
@@ -202,7 +200,8 @@ class TokenEndpoint(TokenSource):
             try:
                 token = self._post(auth, request, body, until, final)
             except TokenError as error:
-                if len(bodies) == 1 or not other_body_may_work(error):
+                is_one_of_two = len(bodies) > 1 and not isinstance(error, CallableError)
+                if not (is_one_of_two and (failed or other_body_may_work(error))):
                     raise
                 failed[body] = error
                 continue
@@ -211,9 +210,8 @@ class TokenEndpoint(TokenSource):
                 if body == "form":
                     self._log("json_not_read")
             return token
-        json_says_more = failed["form"].error in _VAGUE and failed["json"].error not in _VAGUE
-        reported = "json" if json_says_more else "form"
-        if failed["json"].status_code != 500:  # which may be over in a moment
+        reported, is_settled = body_to_report(failed)
+        if is_settled:
             self._one_body = (request, reported, time.monotonic() + ONE_BODY)
         return raise_for_both(failed, reported)
 

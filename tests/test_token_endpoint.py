@@ -233,6 +233,27 @@ def test_w2_a_form_that_may_be_answered_later_decides_nothing(server, clock, for
     assert content_types(server) == [JSON, FORM, JSON, FORM]
 
 
+@pytest.mark.parametrize("form", [RESET, Answer(503), Answer(429)], ids=["a reset", "503", "429"])
+def test_w2_a_form_without_an_answer_does_not_hide_what_json_was_answered(server, form):
+    server.answer_next(oauth("invalid_client", 401), form)
+    error = failure_of(endpoint_of(server, body="auto"))
+    assert error.retryable
+    assert "json was no better (invalid_client)" in str(error)
+
+
+def test_w2_a_callable_that_fails_for_the_form_is_the_cause_of_the_error(server):
+    def value() -> str:
+        if server.token_requests:
+            raise KeyError("gone")
+        return "value"
+
+    server.answer_next(oauth("invalid_client", 401))
+    request = TokenRequest(extra_params={"name": value})
+    with pytest.raises(TokenError) as caught:
+        endpoint_of(server, body="auto")(request)
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
 def test_w2_the_two_bodies_are_one_failure(server, make_auth):
     auth = make_auth()
     server.answer_next(*[Answer(400)] * 2)
@@ -353,8 +374,10 @@ def test_w4_rotation_is_not_tried_after_other_errors(server):
         (REFUSED, REFUSED, FORM),
         (Answer(401), oauth("invalid_request"), FORM),
         (REFUSED, oauth("unsupported_grant_type"), JSON),
+        (REFUSED, Answer(503), JSON),
+        (REFUSED, RESET, JSON),
     ],
-    ids=["both", "JSON alone", "JSON, which was read"],
+    ids=["both", "JSON alone", "JSON, which was read", "the form fails", "the form has no answer"],
 )
 def test_w4_rotation_is_tried_after_the_form(server, json, form, then):
     secrets = iter(["the-old-one", server.client_secret])

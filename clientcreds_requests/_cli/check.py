@@ -12,13 +12,14 @@ from urllib.parse import quote
 import requests
 from requests.adapters import HTTPAdapter
 
+from .._dialects import VAGUE
 from .._redaction import Redactor
 from .._urls import is_secure, without_query
 from ..adapters import RetryAdapter
 from ..client_auth import ClientSecretBasic, ClientSecretPost
 from ..discovery import Issuer, discover
 from ..exceptions import TokenConnectionError, TokenError, TokenTimeout
-from ..token_endpoint import _VAGUE, TokenEndpoint
+from ..token_endpoint import TokenEndpoint
 from ..tokens import Token, TokenRequest
 from .screen import Screen
 from .settings import DEADLINE, TIMEOUT, in_options
@@ -230,7 +231,7 @@ class Check:
 
     def _say_why_not(self) -> int:
         rejected = [attempt for attempt in self._made if attempt.finding == "rejected"]
-        clear = [a for a in rejected if a.error is not None and a.error.error not in _VAGUE]
+        clear = [a for a in rejected if a.error is not None and a.error.error not in VAGUE]
         stopped = self._made[-1].finding == "down"
         why = self._why(self._made[-1] if stopped else (clear or rejected or self._made)[0])
         if rejected and self._gave_up:
