@@ -109,6 +109,10 @@ def credentials_in(authorization: str) -> Iterator[str]:
                 yield from (secret, unquote(secret))
 
 
+# The fields of a success whose values are kept.
+_NO_TOKEN = {"content-length", "content-type", "date", "retry-after", "server"}
+
+
 def bare_request(url: str) -> requests.PreparedRequest:
     """Return the token request without secrets."""
     request = requests.Request("POST", without_query(url)).prepare()
@@ -123,6 +127,9 @@ def bare_response(response: requests.Response, url: str, redact: Redactor) -> re
     for name, value in response.headers.items():
         if name.lower() == "location":  # with a token in its fragment, if it is of another grant
             value = value.partition("#")[0].partition("?")[0]
+        # Some servers put a token there: Keystone into X-Subject-Token, Spring into Authorization.
+        if response.status_code < 300 and name.lower() not in _NO_TOKEN:
+            value = "[redacted]"
         if name.lower() != "set-cookie":
             bare.headers[redact(name)] = redact(value)
     bare.url, bare.elapsed = without_query(url), response.elapsed

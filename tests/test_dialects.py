@@ -689,3 +689,11 @@ def test_s1_a_token_under_another_name_is_not_in_the_error(server, make_auth, na
     error = failure(server, make_auth, Answer(200, {"token_type": "Bearer", name: token}))
     assert "has no access_token" in str(error)
     assert token not in f"{error}{error.error}{error.error_description}"
+
+
+@pytest.mark.parametrize("name", ["X-Subject-Token", "Authorization"])
+def test_s1_a_token_in_the_header_of_a_success_is_not_in_the_error(server, make_auth, name):
+    headers = {name: "Bearer an-access-token", "Date": "today"}
+    error = failure(server, make_auth, Answer(201, {"token": {}}, headers=headers))
+    assert error.response.headers["Date"] == "today"
+    assert "an-access-token" not in str(error.response.headers)
