@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
+from datetime import timezone
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple, TypeAlias
 
@@ -268,6 +269,16 @@ def seconds_until_reset(headers: Mapping[str, str]) -> float | None:
 def clock_difference(headers: Mapping[str, str]) -> float:
     """Return the seconds by which the server's clock is ahead of this one; 0 without a Date."""
     try:
-        return parsedate_to_datetime(headers.get("Date", "")).timestamp() - time.time()
+        return seconds_since_epoch(headers.get("Date", "")) - time.time()
     except (ValueError, TypeError, IndexError, OverflowError):
         return 0.0
+
+
+def seconds_since_epoch(date: str) -> float:
+    """Return the moment of an HTTP date (RFC 9110 §5.6.7).
+
+    :raises ValueError, TypeError, IndexError, OverflowError: if it is none.
+    """
+    moment = parsedate_to_datetime(date)
+    # The form of asctime() names no time zone, but is in UTC, not in this machine's zone.
+    return moment.replace(tzinfo=moment.tzinfo or timezone.utc).timestamp()

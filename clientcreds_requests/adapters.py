@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import requests
@@ -20,7 +19,7 @@ from urllib3 import Retry
 from urllib3.response import BaseHTTPResponse
 
 from ._checks import Cert, Session
-from ._dialects import RETRY_STATUSES, seconds_until_reset
+from ._dialects import RETRY_STATUSES, seconds_since_epoch, seconds_until_reset
 from ._logs import log
 from ._transport import Watchdog, read_body
 from ._urls import leaves_by_proxy, without_query
@@ -319,7 +318,7 @@ def retry_after(response: requests.Response) -> float | None:
     if re.fullmatch("[0-9]{1,10}", value):
         return float(value)
     try:
-        moment = parsedate_to_datetime(value).timestamp()
+        moment = seconds_since_epoch(value)
     except (ValueError, TypeError, IndexError, OverflowError):
         return seconds_until_reset(response.headers) if response.status_code == 429 else None
     return max(0.0, moment - time.time())

@@ -626,6 +626,24 @@ def test_f2_a_429_says_in_many_ways_when_to_come_back(server, make_auth, clock, 
     assert (error.retryable, error.retry_after) == (True, seconds)
 
 
+@pytest.fixture
+def far_from_greenwich(monkeypatch):
+    monkeypatch.setenv("TZ", "XYZ+5")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    "form", ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y"]
+)
+def test_f2_every_form_of_an_http_date_is_in_utc(server, make_auth, far_from_greenwich, form):
+    date = time.strftime(form, time.gmtime(time.time() + 100))
+    answer = Answer(503, headers={"Retry-After": date})
+    assert 90 < failure(server, make_auth, answer, body="form").retry_after <= 100
+
+
 def test_f2_retry_after_comes_before_the_reset_of_a_rate_limit(server, make_auth, clock):
     headers = {"Retry-After": "5", "X-Rate-Limit-Reset": str(NOW + 60)}
     assert failure(server, make_auth, Answer(429, headers=headers)).retry_after == 5
