@@ -118,7 +118,7 @@ def read_token(
     if is_plain and is_short and re.fullmatch(_SENTENCE, text.strip()):
         description = text
     if status < 300:  # a success may have a token under any name
-        code, description = (re.sub(_LONG_WORD, "[redacted]", said) for said in (code, description))
+        code, description = (re.sub(_LONG_WORD, _if_code, said) for said in (code, description))
     code, description = redact.line(code, 100), redact.line(description)
     problem = redact.line(problem)
     if status < 300 and not (code or description or problem):
@@ -142,6 +142,11 @@ def read_token(
         retry_after=retry_after(response),
         response=bare_response(response, url, redact),
     )
+
+
+def _if_code(word: re.Match[str]) -> str:
+    """Return a long word if it can be an error code, and no token."""
+    return word[0] if re.fullmatch("[a-z]+(_[a-z]+)+", word[0]) else "[redacted]"
 
 
 def raise_for_both(failed: Mapping[str, TokenError], body: str) -> NoReturn:

@@ -715,3 +715,9 @@ def test_s1_a_token_in_the_header_of_a_success_is_not_in_the_error(server, make_
     error = failure(server, make_auth, Answer(201, {"token": {}}, headers=headers))
     assert error.response.headers["Date"] == "today"
     assert "an-access-token" not in str(error.response.headers)
+
+
+def test_a6_a_long_code_of_a_success_is_no_token(server, make_auth):
+    code = "incorrect_client_credentials"  # GitHub
+    error = failure(server, make_auth, Answer(200, {"error": code, "error_description": "wrong"}))
+    assert (error.error, error.error_description) == (code, "wrong")
