@@ -10,6 +10,7 @@ import base64
 import gzip
 import io
 import json
+import re
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -18,7 +19,7 @@ from urllib.parse import parse_qs, urlencode
 
 import pytest
 
-from clientcreds_requests import ClientSecretBasic, Token
+from clientcreds_requests import ClientSecretBasic, FederatedAssertion, Token
 from clientcreds_requests.testing import betamax_filter, vcr_filters
 
 SECRET = "s3cr3t: a+b & c=%64"
@@ -162,6 +163,28 @@ def test_a_token_is_recorded_by_the_name_it_has_in_logs(record_bytes, coding):
 def test_a_token_in_a_form_is_recorded_by_its_name_too(record):
     shown = answered(record, urlencode(GRANTED).encode(), FORM)
     assert parse_qs(shown.answer.decode())["access_token"] == [NAME]
+
+
+ASSERTION = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJtZSJ9.c2lnbmVk"
+FROM_PLATFORM = {
+    "Google": ({"Metadata-Flavor": ["Google"]}, "{}\n"),
+    "GitHub": ({"Authorization": ["bearer a-runners-token"]}, '{{"count": 1, "value": "{}"}}'),
+    "Azure": ({"X-IDENTITY-HEADER": ["a-header-of-azure"]}, '{{"access_token": "{}"}}'),
+}
+
+
+@pytest.mark.parametrize("platform", FROM_PLATFORM)
+def test_the_assertion_of_a_platform_is_recorded_as_one_that_can_be_played(record, platform):
+    headers, answer = FROM_PLATFORM[platform]
+    shown = record(headers, b"", {}, answer.format(ASSERTION).encode())
+    for secret in (ASSERTION, "a-runners-token", "a-header-of-azure"):
+        assert secret not in f"{shown}"
+    (played,) = re.findall(r"recorded-[\w.]+", shown.answer.decode())
+    assert played.startswith(f"recorded-{Token(ASSERTION).fingerprint}")
+    params = {}
+    FederatedAssertion(lambda: played)("me", params, {})
+    assert params["client_assertion"] == played
+    assert record(headers, b"", {}, shown.answer).answer == shown.answer  # once more, when played
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,9 @@ from .._responses import json_value
 
 Headers: TypeAlias = Mapping[str, list[str]]
 
-_PLACEHOLDER = re.compile("recorded(-[0-9a-f]{8})?")
+_PLACEHOLDER = re.compile(r"recorded(-[0-9a-f]{8}(\.recorded){0,2})?")
+
+_JWT = r"eyJ[\w-]+(?:\.[\w-]*){2,4}"
 
 # What is recorded of a token request; anything else in it may be a secret.
 _PARAMS = re.compile("audience|client_id|resource|scope|.*_type")
@@ -36,6 +38,9 @@ _SHORTEST = 8
 
 # Tokens in what is neither a JSON object nor a form, or deeper in it.
 _TOKENS = re.compile(r"""((?:access|refresh|id)_token["'\\\s]*[:=]["'\\\s]*)[\w.~+/=-]+""")
+
+# The answers of Google's metadata server, and of GitHub.
+_ASSERTION = re.compile(rf"""(\A\s*(?=\S+\s*\Z)|"value"\s*:\s*")({_JWT})""", re.ASCII)
 
 #: The shortest lifetime of a played token, in seconds.
 _LIFETIME = 3600
@@ -86,7 +91,9 @@ def _redact_request(headers: Headers, body: bytes) -> tuple[Headers, bytes, list
             secrets += credentials_in(values[0])
             is_token = scheme.lower() in {"bearer", "dpop"}
             shown[name] = [f"{scheme} {_placeholder(credentials) if is_token else 'recorded'}"]
-        elif name.lower() == "dpop" or (params and not _HEADERS.fullmatch(name.lower())):
+        elif name.lower() in {"dpop", "x-identity-header"} or (
+            params and not _HEADERS.fullmatch(name.lower())
+        ):
             secrets += values
             shown[name] = ["recorded"]
     return *_with_body(shown, write(params).encode() if params else body), secrets
@@ -109,6 +116,7 @@ def _redact_response(headers: Headers, body: bytes, secrets: list[str]) -> tuple
         headers = {name: v for name, v in headers.items() if name.lower() != "set-cookie"}
     else:
         shown = _TOKENS.sub(r"\1recorded", content)
+        shown = _ASSERTION.sub(lambda found: found[1] + _placeholder(found[2]), shown)
     # vcrpy also filters what it has read from a cassette, which has placeholders.
     known = (secret for secret in secrets if not _PLACEHOLDER.fullmatch(secret))
     redact = Redactor(*(secret for secret in known if len(secret) >= _SHORTEST))
@@ -137,10 +145,14 @@ def _text(body: bytes) -> tuple[str, str]:
 
 
 def _placeholder(token: str) -> str:
-    """Return what is recorded in place of a token: its name in logs, which begins its SHA-256."""
+    """Return what is recorded in place of a token: its name in logs, which begins its SHA-256.
+
+    That of a JWT has the form of one: where it is a client assertion, no other is sent.
+    """
     if _PLACEHOLDER.fullmatch(token):
         return token
-    return f"recorded-{hashlib.sha256(token.encode(errors='replace')).hexdigest()[:8]}"
+    name = f"recorded-{hashlib.sha256(token.encode(errors='replace')).hexdigest()[:8]}"
+    return f"{name}.recorded.recorded" if re.fullmatch(_JWT, token, re.ASCII) else name
 
 
 def _decoded(headers: Headers, body: bytes) -> bytes:
