@@ -182,6 +182,11 @@ def test_an_unknown_scope_is_invalid_and_no_scope_means_all() -> None:
         assert "scope" not in ask(server).json
 
 
+def test_scopes_in_one_string_are_refused():
+    with pytest.raises(TypeError, match="scopes must be a list of str, not one str"):
+        LocalAuthorizationServer(scopes="api:read api:write")
+
+
 def test_a_server_without_lifetime_leaves_expires_in_out(server: LocalAuthorizationServer) -> None:
     server.lifetime = None
     token = ask(server).json

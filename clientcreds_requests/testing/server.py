@@ -10,6 +10,7 @@ from dataclasses import replace
 from time import monotonic
 from typing import Literal
 
+from .._checks import strings
 from .authentication import authenticate
 from .cors import cors_headers
 from .listener import Listener, Script
@@ -82,7 +83,8 @@ class LocalAuthorizationServer:
         self.lifetime = lifetime
         self.latency = latency
         self.api_latency = api_latency
-        self.scopes: frozenset[str] | None = None if scopes is None else frozenset(scopes)
+        known = None if scopes is None else frozenset(strings("scopes", scopes))
+        self.scopes: frozenset[str] | None = known
         self.accepts: set[Literal["json", "form"]] = set(accepts)
         self.methods: set[Literal["client_secret_post", "client_secret_basic"]] = set(methods)
         self.cors = cors
