@@ -7,7 +7,7 @@ from typing import Protocol
 
 from ._logs import log
 from .client_auth import ClientAuth, ClientSecretAuth, no_client_auth
-from .exceptions import TokenError
+from .exceptions import CallableError, TokenError
 from .token_endpoint import TokenEndpoint, logger
 from .tokens import Fetched, Token, TokenRequest, TokenSource
 
@@ -107,6 +107,10 @@ class StoredFetch(TokenSource):
             if refused and forget is not None:
                 forget(key, rejected)
             token = self._store.get_or_fetch(key, fetch, rejected)
+            found: object = token  # which comes from a store of the user's own
+            if not isinstance(found, Token):
+                what = type(found).__name__
+                raise CallableError(f"no token: store must return a Token, not {what}")
             if fetch.token is None and token.seconds_left() <= self._leeway:
                 # Usable for clients with a smaller leeway only.
                 token = self._store.get_or_fetch(key, fetch, token)

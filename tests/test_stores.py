@@ -315,3 +315,10 @@ def test_a_store_that_needs_a_secret_is_refused_to_a_client_without_one(make_aut
 def test_w8_what_is_no_store_is_refused(make_auth):
     with pytest.raises(TypeError, match="store"):
         make_auth(store={})
+
+
+def test_f4_a_store_that_returns_no_token_is_named(server, make_auth, shelf):
+    shelf.get_or_fetch = lambda *_: None
+    with pytest.raises(TokenError, match="store must return a Token, not NoneType"):
+        make_auth(store=shelf).get_token()
+    assert server.token_requests == []
