@@ -93,6 +93,19 @@ def single_line(name: str, value: object) -> str:
     return found
 
 
+def check_secret(what: str, secret: object) -> None:
+    """Check that something can be a client secret.
+
+    :raises TypeError, ValueError: if it cannot; the error does not quote it.
+    """
+    if not isinstance(secret, str):
+        kind = type(secret).__name__
+        raise TypeError(f"{what} must be a str, or a callable returning one; not {kind}")
+    if not secret:
+        raise ValueError(f"{what} is empty")
+    single_line(what, secret)
+
+
 def identifier(name: str, value: object) -> str:
     """Return a text without control characters and without white space around it."""
     found = single_line(name, value)

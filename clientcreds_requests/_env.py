@@ -7,8 +7,9 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from ._checks import check_secret
 from ._redaction import raise_apart
-from .client_auth import ClientSecretJWT, FederatedAssertion, check_secret
+from .client_auth import ClientSecretJWT, FederatedAssertion
 from .discovery import Issuer
 
 if TYPE_CHECKING:

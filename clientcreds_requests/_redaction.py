@@ -146,16 +146,20 @@ def bare_response(response: requests.Response, url: str, redact: Redactor) -> re
 
 
 def raised_at(error: BaseException) -> str:
-    """Return the type of an exception, and where it left this package: file and line."""
-    trace = error.__traceback__
+    """Return the type of an exception, and where it left this package: file and line.
+
+    If one of the package's own checks has raised it, also its text, which quotes no value.
+    """
+    trace, module = error.__traceback__, ""
     while trace is not None:
         frame = trace.tb_frame
         # The package identity is part of this one.
         if frame.f_globals.get("__package__") not in (__package__, f"{__package__}.identity"):
             file = os.path.basename(frame.f_code.co_filename)
             return f"{type(error).__name__} ({file}:{trace.tb_lineno})"
-        trace = trace.tb_next
-    return type(error).__name__
+        trace, module = trace.tb_next, frame.f_globals.get("__name__", "")
+    text = f": {error}" if module == f"{__package__}._checks" else ""
+    return type(error).__name__ + text
 
 
 def links_of(error: BaseException | None) -> Iterator[BaseException]:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 from urllib.parse import quote
 
-from ._checks import Cert, check_certificate, identifier, json_members, seconds, single_line
+from ._checks import Cert, check_certificate, check_secret, identifier, json_members, seconds
 from .exceptions import TokenError
 
 if TYPE_CHECKING:
@@ -93,19 +93,6 @@ class ClientSecretAuth(ABC):
         secret = self.current().client_secret
         assert isinstance(secret, str)
         return secret
-
-
-def check_secret(what: str, secret: object) -> None:
-    """Check that something can be a client secret.
-
-    :raises TypeError, ValueError: if it cannot; the error does not quote it.
-    """
-    if not isinstance(secret, str):
-        kind = type(secret).__name__
-        raise TypeError(f"{what} must be a str, or a callable returning one; not {kind}")
-    if not secret:
-        raise ValueError(f"{what} is empty")
-    single_line(what, secret)
 
 
 class ClientSecretPost(ClientSecretAuth):

@@ -202,7 +202,7 @@ def test_w4_current_keeps_the_other_settings(options):
 @pytest.mark.parametrize("secret", [None, b"bytes", 5, "", "a\n", "a\0", "\x7f"], ids=ascii)
 def test_w4_a_callable_that_returns_no_secret_is_a_token_error_that_says_so(server, secret):
     error = failure_of(endpoint_of(server, ClientSecretPost(lambda: secret)))
-    assert "the client_secret callable" in str(error)
+    assert "the client_secret callable returned" in str(error)
     assert "the client_secret callable returned" in str(error.__cause__)
     assert server.token_requests == []
 

@@ -279,6 +279,11 @@ def test_f4_the_error_of_a_request_that_could_not_be_made_names_what_raised(make
     assert not error.retryable
 
 
+def test_f4_a_header_field_that_cannot_be_sent_is_named(make_auth):
+    auth = make_auth(body="form", **UNASKED["a header with a newline"])
+    assert "'X-Key' is no valid header field" in str(failure_of(lambda _: auth.get_token()))
+
+
 def decodes_a_vault(*args):
     json.loads(f"{SECRET}")
 
