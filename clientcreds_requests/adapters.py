@@ -315,8 +315,9 @@ def retry_after(response: requests.Response) -> float | None:
     For a 429 without that field: until its rate limit is reset.
     """
     value = response.headers.get("Retry-After", "").strip()
-    if re.fullmatch("[0-9]{1,10}", value):
-        return float(value)
+    # A gateway may add one to that of the server: requests joins them by commas.
+    if found := re.fullmatch("([0-9]{1,10})(, *[0-9]{1,10})*", value):
+        return float(found[1])
     try:
         moment = seconds_since_epoch(value)
     except (ValueError, TypeError, IndexError, OverflowError):

@@ -644,6 +644,11 @@ def test_f2_every_form_of_an_http_date_is_in_utc(server, make_auth, far_from_gre
     assert 90 < failure(server, make_auth, answer, body="form").retry_after <= 100
 
 
+def test_f2_of_two_retry_afters_the_first_counts(server, make_auth, clock):
+    headers = [("Retry-After", "60"), ("Retry-After", "30")]
+    assert failure(server, make_auth, Answer(503, headers=headers), body="form").retry_after == 60
+
+
 def test_f2_retry_after_comes_before_the_reset_of_a_rate_limit(server, make_auth, clock):
     headers = {"Retry-After": "5", "X-Rate-Limit-Reset": str(NOW + 60)}
     assert failure(server, make_auth, Answer(429, headers=headers)).retry_after == 5
