@@ -99,7 +99,9 @@ def test_a_server_that_gives_no_token_ends_the_demo_early_with_status_1(monkeypa
     assert main(["demo", "--seconds", "2"]) == 1
     captured = capsys.readouterr()
     shown = " ".join(captured.out.split())
-    assert "Broken: waited 0.5 s in vain until a new token is in use." in shown
+    # On a busy machine it may be the answers that it has waited for.
+    awaited = "(all are answered|a new token is in use)"
+    assert re.search(rf"Broken: waited 0\.5 s in vain until {awaited}\.", shown)
     assert re.search(r"Broken: \d+ of \d+ calls failed, the first with TokenError: ", shown)
     assert "All promises" not in shown
     assert captured.err == ""

@@ -89,13 +89,14 @@ def test_the_page_gets_the_package_and_what_it_requires(url, tmp_path):
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         archive.extractall(tmp_path)
     code = (
-        "import sys; sys.path.insert(0, '.'); import clientcreds_requests as c, requests, certifi;"
-        "print(c.__file__, requests.__file__, requests.utils.DEFAULT_CA_BUNDLE_PATH, sep='\\n')"
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); "
+        "import clientcreds_requests as ours, requests; "
+        "print(ours.__file__, requests.__file__, requests.certs.where(), sep='\\n')"
     )
     # No other packages: -I for those of the user, -S for those of the installation.
     run = (sys.executable, "-I", "-S", "-c", code)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE")}
-    printed = subprocess.check_output(run, cwd=tmp_path, env=environment, text=True)
+    printed = subprocess.check_output(run, env=environment, text=True)
     assert printed.splitlines() == [
         str(tmp_path / name)
         for name in (

@@ -249,6 +249,7 @@ def steps(work) -> int:
         return trace
 
     before = sys.gettrace()
+    sys._getframe().f_trace_opcodes = True  # else 3.12 has no events for the first one that counts
     sys.settrace(trace)
     try:
         work()
