@@ -64,8 +64,8 @@ def by_environment(prefix: str, options: Mapping[str, Any]) -> dict[str, Any]:
             settings.setdefault(name, found.split() if name == "resources" else found)
     issuer, endpoint, client_id = value("ISSUER"), value("TOKEN_ENDPOINT"), value("CLIENT_ID")
     if (issuer is None) == (endpoint is None):
-        how_many = "neither" if issuer is None else "both"
-        raise ValueError(f"set one of {prefix}TOKEN_ENDPOINT and {prefix}ISSUER; {how_many} is set")
+        found = "neither is" if issuer is None else "both are"
+        raise ValueError(f"set one of {prefix}TOKEN_ENDPOINT and {prefix}ISSUER; {found} set")
     if client_id is None and settings.get("client_auth") != "none":
         raise ValueError(f"{prefix}CLIENT_ID is not set")
     for other, name in (
