@@ -10,7 +10,6 @@ from dataclasses import replace
 from time import monotonic
 from typing import Literal
 
-from .._checks import strings
 from .authentication import authenticate
 from .cors import cors_headers
 from .listener import Listener, Script
@@ -83,8 +82,9 @@ class LocalAuthorizationServer:
         self.lifetime = lifetime
         self.latency = latency
         self.api_latency = api_latency
-        known = None if scopes is None else frozenset(strings("scopes", scopes))
-        self.scopes: frozenset[str] | None = known
+        if isinstance(scopes, str):  # a collection of its letters
+            raise TypeError("scopes must be a list of str, not one str")
+        self.scopes: frozenset[str] | None = None if scopes is None else frozenset(scopes)
         self.accepts: set[Literal["json", "form"]] = set(accepts)
         self.methods: set[Literal["client_secret_post", "client_secret_basic"]] = set(methods)
         self.cors = cors
