@@ -53,7 +53,9 @@ class Trials:
         self._lock, self._budget = lock, budget
         self._folder = Path(tempfile.mkdtemp(prefix="mutation-"))
         self._tree = self._folder / "tree"
-        ignored = shutil.ignore_patterns("__pycache__", ".*", "*.egg-info", "build", "dist")
+        # Of what is hidden, tests read the guides in .github.
+        hidden = (".[!g]*", ".git")
+        ignored = shutil.ignore_patterns("__pycache__", *hidden, "*.egg-info", "build", "dist")
         shutil.copytree(root, self._tree, ignore=ignored)
         self._modules = modules
         self._reach: dict[str, dict[int, set[str]]] = {}
