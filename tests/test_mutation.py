@@ -10,6 +10,7 @@ from tests.test_package import CORE
 from tests.test_package import TESTS as FOLDER
 
 NOTHING_TO_CHANGE = {"__init__", "exceptions"}
+BESIDE_THE_CORE = {"identity/__init__", "identity/_asking", "testing/recorders"}
 
 
 @pytest.mark.parametrize(
@@ -74,6 +75,7 @@ def test_a_mutant_shows_what_it_changes():
 
 
 def test_every_module_of_the_core_is_mutated_and_its_tests_are_there():
-    assert {path.stem for path in CORE} == TESTS.keys() | NOTHING_TO_CHANGE
+    core = {path.stem for path in CORE}
+    assert core | BESIDE_THE_CORE == TESTS.keys() | NOTHING_TO_CHANGE
     for name in {name for names in TESTS.values() for name in names}:
         assert (FOLDER / f"test_{name}.py").is_file()

@@ -16,32 +16,31 @@ from pathlib import Path
 
 from .mutants import Mutant, mutants
 from .plan import TESTS
-from .trials import Trials
+from .trials import Trials, path_of
 
 ROOT = Path(__file__).parents[2]
 
 
 def main() -> None:
     arguments = parser().parse_args()
-    report = [f"{'module':16} mutants  tried killed timeout survived"]
+    report = [f"{'module':17} mutants  tried killed timeout survived"]
     survivors = []
     modules = arguments.modules or list(TESTS)
     with Trials(ROOT, modules, arguments.budget, arguments.lock) as trials:
         for module in modules:
-            path = f"clientcreds_requests/{module}.py"
-            original = trials.source(path)
+            original = trials.source(module)
             made = mutants(original)
             chosen = sample(module, made, None if arguments.all else arguments.sample)
             count = dict.fromkeys(("killed", "timeout", "survived"), 0)
             began = time.monotonic()
             for mutant in chosen:
-                verdict = trials.try_out(path, mutant)
+                verdict = trials.try_out(module, mutant)
                 count[verdict] += 1
                 if verdict == "survived":
-                    survivors.append(mutant.diff(original, path))
+                    survivors.append(mutant.diff(original, path_of(module)))
                     print(survivors[-1], flush=True)
             figures = "{killed:6} {timeout:7} {survived:8}".format(**count)
-            report.append(f"{module:16} {len(made):7} {len(chosen):6} {figures}")
+            report.append(f"{module:17} {len(made):7} {len(chosen):6} {figures}")
             print(report[-1], f" in {time.monotonic() - began:.0f} s", flush=True)
     if arguments.output:
         arguments.output.write_text("\n".join([*report, "", *survivors]))

@@ -13,7 +13,7 @@ _MANAGER = (
 )
 _ENDPOINT = ("token_endpoint", "responses", "client_auth", "exceptions", "original", "tls")
 
-#: For every module the test files, without ``test_``.
+#: For every module, by its path in the package, the test files without ``test_``.
 TESTS: dict[str, tuple[str, ...]] = {
     "manager": (*_MANAGER, "copies"),
     "_state": ("state", *_MANAGER),
@@ -37,6 +37,9 @@ TESTS: dict[str, tuple[str, ...]] = {
     "_fork": ("forks", "copies", "stores"),
     "_checks": ("arguments", "private", "client_auth", "exceptions", "tls"),
     "sessions": ("sessions", "origins", "arguments", "copies", "environment", "dpop"),
+    "identity/__init__": ("identity", "federated"),
+    "identity/_asking": ("identity", "federated"),
+    "testing/recorders": ("recorders",),
 }
 
 #: Tests that take too long for what they add here.

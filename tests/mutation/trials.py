@@ -39,6 +39,11 @@ GRACE = 15.0
 """Seconds that a mutant may take beyond twice what its tests took before."""
 
 
+def path_of(module: str) -> str:
+    """Where a module of the plan is, from the root of the tree."""
+    return f"clientcreds_requests/{module}.py"
+
+
 class Trials:
     """A copy of the tree, and what is known of its tests.
 
@@ -75,13 +80,13 @@ class Trials:
     def __exit__(self, *details: object) -> None:
         shutil.rmtree(self._folder)
 
-    def source(self, path: str) -> str:
+    def source(self, module: str) -> str:
         """A module as it is, whatever becomes of the tree meanwhile."""
-        return (self._tree / path).read_text()
+        return (self._tree / path_of(module)).read_text()
 
-    def try_out(self, path: str, mutant: Mutant) -> str:
+    def try_out(self, module: str, mutant: Mutant) -> str:
         """``killed``, ``timeout`` or ``survived``."""
-        module = Path(path).stem
+        path = path_of(module)
         belonging = {f"tests/test_{name}.py" for name in TESTS[module]}
         known = [name for name in self._seconds if name.split("::")[0] in belonging]
         reaching = self._reach.get(path, {}).get(mutant.line, set())
@@ -96,7 +101,7 @@ class Trials:
         original = target.read_text()
         target.write_text(mutant.source)
         # The interpreter trusts compiled code of the same second and size.
-        for compiled in target.parent.glob(f"__pycache__/{module}.*.pyc"):
+        for compiled in target.parent.glob(f"__pycache__/{target.stem}.*.pyc"):
             compiled.unlink()
         try:
             patience = 2 * sum(map(self._seconds.__getitem__, tests)) + GRACE
