@@ -330,3 +330,15 @@ def test_a_cassette_of_betamax_that_is_played_is_left_alone():
     untouched = SimpleNamespace(is_recording=lambda: False)
     betamax_filter(untouched)
     betamax_filter(None)
+
+
+def test_a_text_that_its_charset_cannot_express_is_filtered_too():
+    # betamax puts U+FFFD in place of bytes that are not of the declared charset
+    said = {"encoding": "ascii", "string": f'caf\ufffd, access_token: "{TOKEN}"'}
+    data = {
+        "request": {"headers": {}, "body": {"encoding": "utf-8", "string": ""}},
+        "response": {"headers": {}, "body": said},
+    }
+    cassette = SimpleNamespace(interactions=[SimpleNamespace(data=data)], is_recording=lambda: True)
+    betamax_filter(cassette)
+    assert said["string"] == 'caf?, access_token: "recorded"'
