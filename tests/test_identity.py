@@ -220,6 +220,14 @@ def test_arc_sends_no_challenge(arc):
     assert "no challenge" in str(failure_of(arc.token))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the folder is that of Linux")
+def test_arc_is_trusted_with_its_own_folder_by_default(arc):
+    token = AzureManagedIdentityToken("r", timeout=5)
+    assert "no .key in /var/opt/azcmagent/tokens" in str(failure_of(token))
+    arc.names = "/var/opt/azcmagent/tokens/there-is-none.key"
+    assert "cannot be read (FileNotFoundError)" in str(failure_of(token))
+
+
 def test_arc_reads_no_key_of_a_folder_that_it_does_not_know(arc, monkeypatch):
     monkeypatch.setattr(sys, "platform", "an-unknown-one")
     assert "pass arc_folder" in str(failure_of(AzureManagedIdentityToken("r", timeout=5)))
@@ -239,6 +247,16 @@ def test_a_file_that_is_missing_for_a_moment_is_read_again(tmp_path, monkeypatch
     path = tmp_path / "token"
     monkeypatch.setattr(clock, "sleep", lambda _: path.write_text(JWT))
     assert FileToken(path)() == JWT
+
+
+def test_only_a_file_without_a_token_is_waited_for(tmp_path, clock):
+    path = tmp_path / "token"
+    failure_of(FileToken(path))
+    waits = len(clock.slept)
+    assert waits > 0
+    path.write_text(JWT)
+    assert FileToken(path)() == JWT
+    assert len(clock.slept) == waits
 
 
 @pytest.mark.parametrize("value", [0, b"", []])
@@ -316,6 +334,15 @@ def test_a_redirect_is_not_followed(platform, double, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("status", "redirects"), [(300, True), (399, True), (400, False), (299, False)]
+)
+def test_a_3xx_alone_is_called_a_redirect(double, monkeypatch, status, redirects):
+    token, _ = on_google(double, monkeypatch)
+    double.reply = http_answer("", f"{status} Strange")
+    assert ("a redirect" in str(failure_of(token))) is redirects
+
+
+@pytest.mark.parametrize(
     ("platform", "body"),
     [
         *((platform, body) for platform in PLATFORMS for body in (PAGE, "", "\0\0")),
@@ -346,6 +373,15 @@ def test_what_is_too_long_to_be_a_token_is_an_error(platform, double, monkeypatc
     assert long not in str(error)
 
 
+def test_what_is_just_not_too_long_is_a_token(path, double, monkeypatch):
+    long = "x" * (16 * 1024)
+    path.write_bytes(f"\ufeff{long}\n".encode())
+    assert FileToken(path)() == long
+    token, _ = on_google(double, monkeypatch)
+    double.reply = http_answer(long, Metadata_Flavor="Google")
+    assert token() == long
+
+
 @each_platform
 @pytest.mark.parametrize(
     ("status", "retryable"),
@@ -368,6 +404,32 @@ def test_a_status_is_told_and_with_it_the_words_of_the_service(
     assert error.retry_after == 60
 
 
+@pytest.mark.parametrize("platform", [on_github, on_app_service], ids=lambda p: p.__name__)
+def test_s1_a_secret_that_a_service_repeats_alone_is_redacted(platform, double, monkeypatch):
+    token, _ = platform(double, monkeypatch)
+    secrets = f"{REQUEST_TOKEN} and {IDENTITY_HEADER}"
+    double.reply = http_answer({"error": "x", "error_description": secrets}, "401 Unauthorized")
+    with pytest.raises(TokenError, match=r"\[redacted\]") as caught:
+        token()
+    secret = REQUEST_TOKEN if platform is on_github else IDENTITY_HEADER
+    assert secret not in str(caught.value)
+
+
+@each_platform
+def test_an_error_tells_what_was_asked_for_without_the_query(platform, double, monkeypatch):
+    token, _ = platform(double, monkeypatch)
+    double.reply = http_answer("", "403 Forbidden")
+    request = failure_of(token).request
+    assert request.method == "GET"
+    assert request.url == double.url + double.lines[0][0].split("?")[0].removeprefix("GET ")
+
+
+def test_what_every_request_to_google_has_is_no_secret_in_its_words(double, monkeypatch):
+    token, _ = on_google(double, monkeypatch)
+    double.reply = http_answer({"error": "Google says no"}, "403 Forbidden")
+    assert "status 403: Google says no" in str(failure_of(token))
+
+
 @each_platform
 def test_a_passing_failure_is_tried_again(platform, double, monkeypatch):
     token, answer = platform(double, monkeypatch)
@@ -375,6 +437,15 @@ def test_a_passing_failure_is_tried_again(platform, double, monkeypatch):
     double.reply = lambda _: next(answers)
     assert token() == JWT
     assert len(double.requests) == 2
+
+
+@each_platform
+def test_a_failure_that_lasts_is_given_up_after_three_retries(platform, double, monkeypatch, clock):
+    token, _ = platform(double, monkeypatch)
+    double.reply = http_answer("", "503 Busy")
+    token.timeout = 600
+    assert failure_of(token).status_code == 503
+    assert len(double.requests) == 4
 
 
 @each_platform
