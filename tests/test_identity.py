@@ -215,6 +215,13 @@ def test_arc_names_a_file_that_is_no_challenge(arc, tmp_path, spoil, problem):
     assert problem in str(failure_of(arc.token))
 
 
+def test_arc_is_shown_a_challenge_of_4096_bytes(arc, tmp_path):
+    key = "x" * 4096
+    (tmp_path / "challenge.key").write_text(f"{key}\n")
+    failure_of(arc.token)  # the agent wants to see another
+    assert arc.fields(1)["authorization"] == f"Basic {key}"
+
+
 def test_arc_sends_no_challenge(arc):
     arc.reply = http_answer("", "401 Unauthorized", Www_Authenticate="Negotiate")
     assert "no challenge" in str(failure_of(arc.token))
@@ -413,6 +420,21 @@ def test_s1_a_secret_that_a_service_repeats_alone_is_redacted(platform, double, 
         token()
     secret = REQUEST_TOKEN if platform is on_github else IDENTITY_HEADER
     assert secret not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("platform", "place"),
+    [
+        (on_github, "GitHub Actions"),
+        (on_azure_vm, "Azure's Instance Metadata Service"),
+        (on_app_service, "Azure's managed identity endpoint"),
+        (on_google, "Google's metadata server"),
+    ],
+)
+def test_an_error_names_the_place_that_was_asked(platform, place, double, monkeypatch):
+    token, _ = platform(double, monkeypatch)
+    double.reply = http_answer("", "403 Forbidden")
+    assert str(failure_of(token)).startswith(f"no identity token from {place} at {double.url}/")
 
 
 @each_platform
@@ -674,6 +696,11 @@ MADE = [
 ]
 
 
+def test_services_are_given_ten_seconds_by_default():
+    made = [GitHubActionsToken(), AzureManagedIdentityToken("r"), GoogleMetadataToken("a")]
+    assert [token.timeout for token in made] == [10] * 3
+
+
 @pytest.mark.parametrize(("kind", "arguments", "options"), MADE, ids=lambda v: str(v)[-30:])
 def test_they_are_values_that_can_be_pickled_and_read(kind, arguments, options):
     token = kind(*arguments, **options)
@@ -715,6 +742,6 @@ def test_their_repr_and_pickle_hold_no_token(path, monkeypatch):
     ],
 )
 def test_w8_arguments_that_cannot_work_are_named(make, error, name):
-    with pytest.raises(error, match=name) as caught:
+    with pytest.raises(error, match=rf"^{name}\b") as caught:
         make()
     assert JWT not in str(caught.value)
