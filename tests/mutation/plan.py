@@ -19,7 +19,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "_state": ("state", *_MANAGER),
     "tokens": ("tokens", "arguments", "responses", "copies", "dpop", "stores"),
     "_responses": ("dialects", *_ENDPOINT),
-    "_dialects": ("dialects", "responses", "token_endpoint", "adapters"),
+    "_dialects": ("dialects", "responses", "token_endpoint", "adapters", "federated"),
     "_replay": ("replay", "challenges", "auth", "origins", "sessions", "dpop"),
     "auth": (
         *("auth", "arguments", "copies", "origins", "original", "stores", "observability", "dpop"),
