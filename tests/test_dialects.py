@@ -366,6 +366,18 @@ def test_a6_the_hint_after_a_rejected_assertion_is_about_the_assertion(
     assert "client_secret" not in hint
 
 
+@pytest.mark.parametrize(
+    ("ahead", "words"), [(60, " and clock"), (61, "61 s ahead of"), (-61, "61 s behind")]
+)
+def test_a6_a_minute_is_no_difference_between_clocks(server, make_auth, clock, ahead, words):
+    date = formatdate(clock.wall + ahead, usegmt=True)
+    answer = Answer(401, {"error": "invalid_client"}, headers={"Date": date})
+    method = ClientSecretJWT("a-secret-of-32-characters-or-more", ISSUER)
+    text = str(failure(server, make_auth, answer, client_auth=method))
+    assert words in text
+    assert ("the server's is" in text) is (abs(ahead) > 60)
+
+
 # B6: nonces
 
 
@@ -482,6 +494,7 @@ SHAPES = {
     "Spring": {"status": 400, "error": "c", "message": "d"},
     "Anthropic": {"type": "error", "error": {"type": "c", "message": "d"}},
     "numbers": {"code": 1234, "message": "d"},
+    "a number where others have more": {"errors": 3, "code": "c", "message": "d"},
 }
 
 
@@ -497,7 +510,9 @@ def test_a6_code_and_words_are_found_where_vendors_put_them(server, make_auth, b
     [
         ({"type": "about:blank", "title": "d", "status": 400}, "application/problem+json"),
         ({"title": "t", "detail": "d"}, "application/problem+json"),
-        ({"detail": [{"msg": "d"}]}, JSON),
+        ({"detail": [{"msg": "d"}, {"msg": "x"}]}, JSON),
+        ({"response": 400, "message": "d"}, JSON),
+        ({"code": 10**15, "message": "d"}, JSON),
         ({"errors": ["d"]}, JSON),
         ("d", "text/plain; charset=utf-8"),
     ],

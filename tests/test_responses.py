@@ -410,6 +410,11 @@ def test_a6_retry_after_and_the_status_become_attributes(clock, value, seconds):
     assert (error.retry_after, error.status_code, error.retryable) == (seconds, 429, True)
 
 
+def test_a6_a_rate_limit_that_has_been_reset_needs_no_wait(clock):
+    error = read(b"", 429, X_RateLimit_Reset=str(clock.wall - 30))
+    assert error.retry_after == 0
+
+
 @pytest.mark.parametrize(
     ("status", "retryable"),
     [
