@@ -76,6 +76,12 @@ def test_w2_a_page_in_answer_to_both_bodies_leads_to_an_error_that_names_body(se
     assert SECRET_HINT in str(error)
 
 
+@pytest.mark.parametrize("status", [400, 403])
+def test_w2_two_answers_without_a_reason_lead_to_a_hint_at_the_client(server, make_auth, status):
+    error = failure(server, make_auth, Answer(status))
+    assert f"no reason was given: {SECRET_HINT}" in str(error)
+
+
 def test_w2_a_500_to_json_leads_to_both_bodies_again(server, make_auth):
     server.answer_next(Answer(500), Answer(415))
     auth = make_auth(retries=0)
@@ -202,6 +208,12 @@ def test_a6_of_text_only_a_sentence_is_quoted(server, make_auth, text):
     answer = Answer(403, text, headers={"Content-Type": "text/plain"})
     error = failure(server, make_auth, answer)
     assert error.error_description is None
+
+
+@pytest.mark.parametrize(("status", "quoted"), [(200, None), (399, None), (400, "Closed today")])
+def test_a6_text_is_quoted_of_an_error_alone(server, make_auth, status, quoted):
+    answer = Answer(status, "Closed today", headers={"Content-Type": "text/plain"})
+    assert failure(server, make_auth, answer).error_description == quoted
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le"])
