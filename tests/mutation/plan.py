@@ -18,7 +18,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "manager": (*_MANAGER, "copies"),
     "_state": ("state", *_MANAGER),
     "tokens": ("tokens", "arguments", "responses", "copies", "dpop", "stores"),
-    "_responses": ("dialects", *_ENDPOINT),
+    "_responses": ("dialects", "tokens", *_ENDPOINT),
     "_dialects": ("dialects", "responses", "token_endpoint", "adapters", "federated"),
     "_replay": ("replay", "challenges", "auth", "origins", "sessions", "dpop"),
     "auth": (
