@@ -153,6 +153,11 @@ def test_a2_any_other_token_type_is_an_error(token_type):
         got(token_type=token_type)
 
 
+def test_a2_a_bound_token_that_was_not_asked_for_leads_to_the_argument():
+    with pytest.raises(ValueError, match="'DPoP' is not understood without a key: pass dpop"):
+        got(token_type="DPoP")
+
+
 def test_a2_a_strange_token_type_is_named_briefly_and_in_ascii():
     with pytest.raises(ValueError) as caught:
         got(token_type="é\r\n" * 1000)
