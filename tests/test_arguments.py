@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import socket
+import threading
 
 import pytest
 from urllib3 import Retry
@@ -231,6 +232,7 @@ def test_w8_managers_and_methods_check_their_arguments_too(make, error, named):
         {"extra_headers": {"X-Key": "x", "X-Id": os.getpid}},
         {"timeout": (1, 2.5), "deadline": 1, "retries": 0, "leeway": 0, "renew_ahead": 0},
         {"retries": Retry(2), "renew_ahead": None},
+        {"deadline": threading.TIMEOUT_MAX},
         {"allowed_origins": ["https://a.example", "https://b.example:8443/"]},
         {"allowed_origins": []},
         {"client_secret": lambda: "", "client_auth": "client_secret_basic"},
