@@ -347,6 +347,7 @@ def test_headers_claims_and_lifetime_of_an_assertion_can_be_set(server, make_aut
         ({"claims": [("a", 1)]}, TypeError, "claims"),
         ({"claims": {1: "a"}}, TypeError, "claims"),
         ({"claims": {"a": object()}}, ValueError, "claims"),
+        ({"claims": {"a": float("nan")}}, ValueError, "claims"),
         ({"lifetime": 0}, ValueError, "lifetime"),
         ({"lifetime": "60"}, TypeError, "lifetime"),
     ],
