@@ -219,7 +219,7 @@ def test_w8_an_endpoint_wants_a_method_that_can_be_called(method):
     ],
 )
 def test_w8_managers_and_methods_check_their_arguments_too(make, error, named):
-    with pytest.raises(error, match=named):
+    with pytest.raises(error, match=rf"\b{named}\b"):
         make()
 
 

@@ -353,7 +353,7 @@ def test_headers_claims_and_lifetime_of_an_assertion_can_be_set(server, make_aut
     ],
 )
 def test_w8_what_no_assertion_can_have_is_refused_by_name(asserting, options, error, named):
-    with pytest.raises(error, match=named):
+    with pytest.raises(error, match=rf"\b{named}\b"):
         asserting(**options)
 
 

@@ -244,8 +244,8 @@ def test_w3_signed_unsigned_and_encrypted_jwts_are_sent(issuer, token):
     ("make", "kind", "says"),
     [
         (lambda: FederatedAssertion(JWT), TypeError, "token must be a callable"),
-        (lambda: FederatedAssertion(str, assertion_type=""), ValueError, "assertion_type"),
-        (lambda: FederatedAssertion(str, assertion_type=None), TypeError, "assertion_type"),
+        (lambda: FederatedAssertion(str, assertion_type=""), ValueError, "assertion_type must"),
+        (lambda: FederatedAssertion(str, assertion_type=None), TypeError, "assertion_type must"),
         (lambda: TokenRequest(extra_params={"a": 1}), TypeError, "'a'"),
         (lambda: TokenRequest(extra_params={"a": b"x"}), TypeError, "'a'"),
         (lambda: TokenRequest(extra_params={"grant_type": str}), TypeError, "grant_type"),
