@@ -33,7 +33,7 @@ TESTS: dict[str, tuple[str, ...]] = {
         *("client_auth", "dialects", "federated", "arguments", "copies", "tls", "token_endpoint"),
     ),
     "discovery": ("discovery", "environment", "copies", "observability"),
-    "_env": ("environment", "arguments"),
+    "_env": ("environment", "discovery", "arguments"),
     "stores": ("stores", "arguments", "copies", "observability", "concurrency"),
     "_logs": ("observability", "manager", "exceptions"),
     "_fork": ("forks", "copies", "stores"),
