@@ -292,12 +292,20 @@ def test_of_two_failures_the_one_that_may_pass_is_told(site):
     assert (error.status_code, error.retryable, error.retry_after) == (503, True, 60.0)
 
 
+def test_a_failure_that_lasts_is_given_up_after_three_retries(site, clock):
+    site.pages[RFC_8414] = [Answer(503)]
+    with pytest.raises(TokenError, match="503"):
+        discover(site.url)
+    assert site.paths() == [RFC_8414] * 4 + [OPENID]
+
+
 def test_a_failure_at_the_second_place_tells_of_the_first_as_well(site):
     site.pages[RFC_8414] = [site.metadata(issuer="https://other.example")]
     site.scripts.extend([None, RESET])
     error = failure(site)
     assert isinstance(error, TokenConnectionError)
     assert "other.example" in str(error)
+    assert f"; {site.url}{OPENID}: " in str(error)
 
 
 def test_a_server_that_is_down_is_a_connection_error(site):
@@ -338,6 +346,22 @@ def test_w8_what_is_no_issuer_is_refused_by_the_constructors(issuer, kind, says)
             make.from_issuer(issuer, "me", "a-secret")
     with pytest.raises(kind, match=says):
         discover(issuer)
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "says"),
+    [
+        ({"issuer": "http://auth.example.com"}, InsecureTransportError, "^issuer .* is not https"),
+        ({"timeout": 0}, ValueError, "^timeout must"),
+        ({"deadline": 0}, ValueError, "^deadline must"),
+        ({"retries": -1}, ValueError, "^retries must"),
+        ({"allow_http": 1}, TypeError, "^allow_http must"),
+    ],
+    ids=str,
+)
+def test_w8_a_wrong_argument_of_discover_is_named(options, kind, says):
+    with pytest.raises(kind, match=says):
+        discover(**{"issuer": "https://auth.example.com", **options})
 
 
 def test_w7_a_proxy_on_another_machine_is_not_asked_for_the_metadata_in_the_clear(site):
