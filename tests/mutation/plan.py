@@ -27,7 +27,10 @@ TESTS: dict[str, tuple[str, ...]] = {
     "_urls": ("origins", "arguments", "sessions", "auth"),
     "adapters": ("adapters", "responses", "observability", "sessions", "copies"),
     "_transport": ("transport", "responses", "token_endpoint", "exceptions", "tls", "adapters"),
-    "token_endpoint": (*_ENDPOINT, "arguments", "copies", "forks", "stores", "observability"),
+    "token_endpoint": (
+        *(*_ENDPOINT, "dialects", "federated", "dpop"),
+        *("arguments", "copies", "forks", "stores", "observability"),
+    ),
     "_redaction": ("redaction", *_ENDPOINT, "observability", "dpop"),
     "client_auth": (
         *("client_auth", "dialects", "federated", "arguments", "copies", "tls", "token_endpoint"),
