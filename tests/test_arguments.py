@@ -168,6 +168,12 @@ def test_w8_arguments_that_do_not_go_together_fail_at_once(arguments, problem):
         ClientCredentialsAuth(**{**GOOD, **arguments})
 
 
+@pytest.mark.parametrize("client_id", ["", "me\n", " me"])
+def test_w8_a_client_id_without_authentication_is_checked_too(client_id):
+    with pytest.raises(ValueError, match=r"^client_id "):
+        ClientCredentialsAuth("https://as.example/token", client_id, client_auth="none")
+
+
 def test_w8_an_unknown_argument_is_named():
     with pytest.raises(TypeError, match="scopes"):
         ClientCredentialsAuth(**GOOD, scopes="a")

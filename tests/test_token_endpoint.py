@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import pickle
 import sys
 from contextlib import ExitStack
 
@@ -252,6 +253,22 @@ def test_w2_a_callable_that_fails_for_the_form_is_the_cause_of_the_error(server)
     with pytest.raises(TokenError) as caught:
         endpoint_of(server, body="auto")(request)
     assert isinstance(caught.value.__cause__, KeyError)
+
+
+def test_w2_a_copy_in_another_process_tries_both_bodies(server):
+    endpoint = endpoint_of(server, TLSClientAuth(), body="auto")
+    server.answer_next(*[Answer(400)] * 4)
+    failure_of(endpoint)
+    failure_of(pickle.loads(pickle.dumps(endpoint)))
+    assert content_types(server) == [JSON, FORM, JSON, FORM]
+
+
+@pytest.mark.parametrize("body", ["form", "json", "auto"])
+def test_f1_a_500_is_retried_if_no_other_body_is_left(server, clock, body):
+    server.answer_next(*[Answer(400)] * (body == "auto"), Answer(500))
+    assert endpoint_of(server, body=body, retries=1)(PLAIN).access_token
+    last = JSON if body == "json" else FORM
+    assert content_types(server)[-2:] == [last, last]
 
 
 def test_w2_the_two_bodies_are_one_failure(server, make_auth):
@@ -690,6 +707,13 @@ def test_s1_the_repr_of_an_endpoint_shows_url_and_client_alone():
 
 
 # F1
+
+
+def test_f1_three_retries_are_the_default(server, clock):
+    endpoint = TokenEndpoint(server.token_endpoint, "me", ClientSecretPost("wrong-one"))
+    server.answer_next(*[Answer(503)] * 9)
+    assert failure_of(endpoint).status_code == 503
+    assert len(server.token_requests) == 4
 
 
 def test_f1_every_attempt_is_completed_anew(server, clock):
