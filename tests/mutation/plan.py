@@ -17,7 +17,9 @@ _ENDPOINT = ("token_endpoint", "responses", "client_auth", "exceptions", "origin
 TESTS: dict[str, tuple[str, ...]] = {
     "manager": (*_MANAGER, "copies"),
     "_state": ("state", *_MANAGER),
-    "tokens": ("tokens", "arguments", "responses", "copies", "dpop", "stores"),
+    "tokens": (
+        *("tokens", "arguments", "responses", "copies", "dpop", "stores", "stats", "federated"),
+    ),
     "_responses": ("dialects", "tokens", *_ENDPOINT),
     "_dialects": ("dialects", "responses", "token_endpoint", "adapters", "federated"),
     "_replay": ("replay", "challenges", "auth", "origins", "sessions", "dpop"),
