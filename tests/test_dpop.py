@@ -201,6 +201,15 @@ def test_a_token_endpoint_that_demands_nonces_without_end_is_asked_twice(server)
     assert len(server.token_requests) == 2
 
 
+@pytest.mark.parametrize(("error", "asked"), [("use_dpop_nonce", 2), ("invalid_scope", 1)])
+def test_a_new_nonce_is_a_reason_to_ask_once_more_if_it_was_demanded(server, error, asked):
+    for number in range(5):
+        server.answer_next(Answer(400, {"error": error}, {"DPoP-Nonce": f"n{number}"}))
+    with pytest.raises(TokenError, match=error):
+        ClientCredentialsAuth(*client_of(server), body="form", dpop=DPoPKey.generate()).authorize()
+    assert len(server.token_requests) == asked
+
+
 @pytest.mark.parametrize(("change", "calls"), [(False, 2), (True, 4)])
 def test_an_api_that_demands_nonces_without_end_has_its_401_returned(server, auth, change, calls):
     for number in range(9):
