@@ -112,6 +112,9 @@ WRONG = [
             {"client_secret": "x"},
             {"audience": "x"},
             *({"grant_type": value} for value in ("urn:a\n", " urn:a", "urn:a ", "a\0b")),
+            {"client_id": "x"},
+            {"client_assertion": "x"},
+            {"client_assertion_type": "x"},
         ],
         extra_headers=[
             {"X Key:": "x"},

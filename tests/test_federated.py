@@ -267,6 +267,15 @@ def test_w1_a_callable_that_returns_no_text_is_an_error_that_names_it(issuer, re
     assert issuer.requests == []
 
 
+def test_w1_a_callable_is_called_though_it_counts_as_false(server):
+    class Values(list):
+        def __call__(self):
+            return "a-value"
+
+    endpoint_of(server)(TokenRequest(extra_params={"key": Values()}))
+    assert server.token_requests[0].params["key"] == "a-value"
+
+
 def test_w1_a_callable_that_raises_is_named_with_its_place(issuer):
     def fetch():
         raise LookupError("no such thing")
@@ -491,6 +500,15 @@ def test_s1_the_values_of_callables_are_removed_from_a_servers_words(server):
         endpoint_of(server)(request)
     assert caught.value.error_description == f"[redacted] {JWT_BEARER} short"
     nothing_of([JWT], caught.value)
+
+
+def test_s1_of_a_servers_words_values_of_eight_characters_are_removed_but_no_resource(server):
+    words = "a-key-of and a-resource-by-name"
+    server.answer_next(Answer(400, {"error": "invalid_target", "error_description": words}))
+    request = TokenRequest(extra_params={"key": "a-key-of", "resource": "a-resource-by-name"})
+    with pytest.raises(TokenError) as caught:
+        endpoint_of(server)(request)
+    assert caught.value.error_description == "[redacted] and a-resource-by-name"
 
 
 @pytest.mark.parametrize("body", ["auto", "json", "form"])

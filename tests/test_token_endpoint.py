@@ -488,6 +488,20 @@ def test_w5_the_adapter_of_the_session_does_apply(server, session):
     assert sent == [server.token_endpoint]
 
 
+@pytest.mark.parametrize(("body", "kind"), [("json", bytes), ("form", str)])
+def test_w5_adapters_are_given_json_as_bytes_and_a_form_as_text(server, session, body, kind):
+    given = []
+
+    class Recording(HTTPAdapter):
+        def send(self, request, **kwargs):
+            given.append(request.body)
+            return super().send(request, **kwargs)
+
+    session.mount(server.url, Recording())
+    endpoint_of(server, session=session, body=body)(PLAIN)
+    assert [type(one) for one in given] == [kind]  # stubs of tests match what requests would send
+
+
 @pytest.fixture(scope="module")
 def authority():
     return trustme.CA(key_type=trustme.KeyType.ECDSA)
