@@ -737,6 +737,7 @@ def test_their_repr_and_pickle_hold_no_token(path, monkeypatch):
         (lambda: AzureManagedIdentityToken(None), TypeError, "resource"),
         (lambda: AzureManagedIdentityToken("r", client_id=3), TypeError, "client_id"),
         (lambda: AzureManagedIdentityToken("r", url="x"), ValueError, "url"),
+        (lambda: AzureManagedIdentityToken("r", timeout=-1), ValueError, "timeout"),
         (lambda: GoogleMetadataToken(""), ValueError, "audience"),
         (lambda: GoogleMetadataToken("a", timeout="5"), TypeError, "timeout"),
     ],
