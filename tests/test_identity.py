@@ -232,7 +232,7 @@ def test_arc_is_trusted_with_its_own_folder_by_default(arc):
     token = AzureManagedIdentityToken("r", timeout=5)
     assert "no .key in /var/opt/azcmagent/tokens" in str(failure_of(token))
     arc.names = "/var/opt/azcmagent/tokens/there-is-none.key"
-    assert "cannot be read (FileNotFoundError)" in str(failure_of(token))
+    assert "cannot be read" in str(failure_of(token))
 
 
 def test_arc_reads_no_key_of_a_folder_that_it_does_not_know(arc, monkeypatch):
