@@ -157,6 +157,14 @@ def test_the_azure_and_google_services_are_where_their_documentation_says():
     )
 
 
+def test_an_endpoint_alone_names_no_other_service_of_azure(double, monkeypatch):
+    token, answer = on_azure_vm(double, monkeypatch)
+    monkeypatch.setenv("IDENTITY_ENDPOINT", "http://127.0.0.1:1/token")
+    double.reply = http_answer(answer)
+    assert token() == JWT
+    assert "&api-version=2018-02-01 " in double.lines[0][0]
+
+
 # Azure Arc
 
 
