@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import socket
 import subprocess
 import sys
 import threading
@@ -151,10 +152,22 @@ def test_github_is_asked_for_its_default_audience_by_none(double, monkeypatch):
     assert double.lines[0][0] == "GET /x/token?api-version=2.0 HTTP/1.1"
 
 
-def test_the_azure_and_google_services_are_where_their_documentation_says():
+def test_the_azure_and_google_services_are_where_their_documentation_says(double, monkeypatch):
     assert AzureManagedIdentityToken("r").url == (
         "http://169.254.169.254/metadata/identity/oauth2/token"
     )
+    names, port = [], int(double.host.rpartition(":")[2])
+    lookup = socket.getaddrinfo
+
+    def resolve(host, at, *more, **options):  # as DNS within Google's cloud
+        names.append((host, at))
+        return lookup("127.0.0.1", port, *more, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    double.reply = http_answer(JWT, Metadata_Flavor="Google")
+    assert GoogleMetadataToken("a", timeout=5)() == JWT
+    assert names == [("metadata.google.internal", 80)]
+    assert double.fields()["host"] == "metadata.google.internal"
 
 
 def test_an_endpoint_alone_names_no_other_service_of_azure(double, monkeypatch):
