@@ -458,6 +458,13 @@ def test_an_error_names_the_place_that_was_asked(platform, place, double, monkey
     assert str(failure_of(token)).startswith(f"no identity token from {place} at {double.url}/")
 
 
+def test_s1_a_secret_that_is_short_is_redacted_too(double, monkeypatch):
+    token, _ = on_app_service(double, monkeypatch)
+    monkeypatch.setenv("IDENTITY_HEADER", "a-7-chr")
+    double.reply = http_answer({"error": "no a-7-chr"}, "401 Unauthorized")
+    assert str(failure_of(token)).endswith("status 401: no [redacted]")
+
+
 @each_platform
 def test_an_error_tells_what_was_asked_for_without_the_query(platform, double, monkeypatch):
     token, _ = platform(double, monkeypatch)
@@ -642,6 +649,28 @@ def test_a_file_that_is_being_written_is_read_again(path, monkeypatch):
             path.write_text(JWT)
         return real(descriptor)
 
+    monkeypatch.setattr(os, "fstat", fstat)
+    assert FileToken(path)() == JWT
+    assert len(looks) == 4
+
+
+def test_a_file_that_is_written_within_one_tick_of_its_clock_is_read_again(path, monkeypatch):
+    real, looks = os.fstat, []
+
+    def write(text):
+        path.write_text(text)
+        os.utime(path, ns=(0, 0))
+
+    def fstat(descriptor):
+        looks.append(descriptor)
+        if len(looks) == 2:  # after ten characters were read
+            write(JWT)
+        found = real(descriptor)
+        if len(looks) == 1:
+            write(JWT[:10])
+        return found
+
+    write(JWT)
     monkeypatch.setattr(os, "fstat", fstat)
     assert FileToken(path)() == JWT
     assert len(looks) == 4
