@@ -100,7 +100,7 @@ def _character(found: re.Match[str]) -> str:
 def credentials_in(authorization: str) -> Iterator[str]:
     """Yield the secrets of an Authorization header, as a server may repeat them."""
     scheme, _, credentials = authorization.partition(" ")
-    yield credentials
+    yield credentials.rstrip("=")
     if scheme.lower() == "basic":
         with contextlib.suppress(ValueError):  # a custom method may send anything
             decoded = base64.b64decode(credentials)

@@ -220,6 +220,20 @@ def test_s1_no_error_holds_a_secret_or_token(server, make_auth, caplog, answer, 
     assert leaks(text for r in caplog.records for text in (r.getMessage(), repr(r.args))) == []
 
 
+@pytest.mark.parametrize("more", ["", "x", "xx"])  # for each length of padding
+def test_s1_repeated_credentials_are_not_shown_without_their_padding_either(
+    server, make_auth, more
+):
+    def repeat(request):
+        credentials = request.headers["Authorization"].partition(" ")[2].rstrip("=")
+        return Answer(400, {"error_description": f"wrong: {credentials}."})
+
+    server.answer_next(repeat)
+    auth = make_auth(client_auth=ClientSecretBasic(SECRET + more), body="form")
+    error = failure_of(lambda _: auth.get_token())
+    assert error.error_description.startswith("wrong: [redacted]")
+
+
 def raises(*args):
     raise OSError("the vault is sealed")
 
