@@ -106,9 +106,7 @@ class ClientCredentialsAuth(AuthBase):
     ) -> None:
         if sys.platform == "emscripten":
             warn_caller(_BROWSER_WARNING)
-        endpoint_type: type[TokenEndpoint] = (
-            IssuerEndpoint if isinstance(token_endpoint, Issuer) else TokenEndpoint
-        )
+        endpoint_type = IssuerEndpoint if isinstance(token_endpoint, Issuer) else TokenEndpoint
         #: Makes the token requests; shared with siblings.
         self.endpoint: TokenEndpoint = endpoint_type(
             token_endpoint,
@@ -150,10 +148,13 @@ class ClientCredentialsAuth(AuthBase):
 
     def _token(self, *, insist: bool = False) -> Token:
         """Return a usable token that is not bound to a client certificate of the past."""
+        before = self._bound_to
         with contextlib.suppress(TokenError):  # what the file will be read for fails, too
-            self._bound_to, before = self.endpoint.follow_certificate(), self._bound_to
-            if self.endpoint.binds_tokens and before not in ("", self._bound_to):
-                self.manager.clear(self._request)
+            found = self.endpoint.follow_certificate()
+            if found != before == self._bound_to:  # no other thread has noticed meanwhile
+                self._bound_to = found
+                if self.endpoint.binds_tokens and before:
+                    self.manager.clear(self._request)
         return self.manager.get_token(self._request, insist=insist)
 
     @classmethod
@@ -332,7 +333,6 @@ class ClientCredentialsAuth(AuthBase):
     @property
     def user_info(self) -> None:
         """None: there is no user in this grant."""
-        return
 
     @property
     def error(self) -> str | None:

@@ -234,11 +234,13 @@ class TokenEndpoint(TokenSource):
 
     def follow_certificate(self) -> str:
         """Return a digest of the client certificate; leave connections with another one."""
+        known = self._certificate
         cert = certificate(self.client_auth) or getattr(self.session, "cert", None)
-        digest = certificate_digest(cert, self._certificate)
-        if self._certificate not in ("", digest) and self.session is not None:
-            renew_connections(self.session)
-        self._certificate = digest
+        digest = certificate_digest(cert, known)
+        if digest != known == self._certificate:  # no other thread has noticed meanwhile
+            self._certificate = digest
+            if known and self.session is not None:
+                renew_connections(self.session)
         return digest
 
     def _current_auth(self) -> ClientAuth:

@@ -450,6 +450,28 @@ def test_w5_siblings_lose_the_tokens_of_the_old_certificate_each_its_own(
     assert len(bound.token_requests) == 4
 
 
+def test_c1_a_replaced_certificate_costs_one_token_request_however_many_notice(
+    bound, bundles, rotate
+):
+    with bound_session(bound, bundles, rotate) as session:
+        names, done = [f"client{number}.example.com" for number in range(10)], threading.Event()
+
+        def ask():
+            while not done.is_set():
+                session.auth.get_token()
+
+        crowd = Crowd(16, ask)
+        try:
+            until(lambda: bound.token_requests or crowd.outcomes)
+            for name in names:
+                rotate(name)
+                until(lambda name=name: name in bound.token_requests or crowd.outcomes)
+        finally:
+            done.set()
+        assert crowd.join() == [None] * 16
+    assert bound.token_requests == ["old.example.com", *names]
+
+
 def test_w5_a_certificate_is_rotated_under_load_without_a_failed_call(
     bound, bundles, rotate, clock
 ):
