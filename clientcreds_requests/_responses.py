@@ -179,7 +179,8 @@ def _target(url: str, location: str | None) -> str:
         return "no URL"
     path = urlsplit(target).path
     is_plain = where == origin(url) and re.fullmatch(r"[\w./~-]{1,200}", path, re.ASCII)
-    return where + path if is_plain else where
+    # A long segment may be a token.
+    return where + re.sub(r"[\w~-]{24,}", "[redacted]", path) if is_plain else where
 
 
 def raise_unanswered(

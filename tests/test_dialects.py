@@ -728,6 +728,12 @@ def test_f1_the_unknown_certificate_of_a_proxy_is_no_reason_to_try_again(clock):
     assert clock.slept == []
 
 
+def test_w6_a_segment_that_may_be_a_token_is_not_shown_of_a_path(server, make_auth):
+    location = "/callback/an-access-token-that-nobody-may-see/end"
+    text = str(failure(server, make_auth, Answer(302, headers={"Location": location}), body="form"))
+    assert f"redirects to {server.url}/callback/[redacted]/end, and" in text
+
+
 def test_w6_a_path_that_may_be_anything_but_a_path_is_not_shown(server, make_auth):
     location = {"Location": f'{server.url}/x":"an-access-token"'}
     error = failure(server, make_auth, Answer(302, headers=location))
