@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
@@ -93,9 +95,20 @@ def test_an_auth_in_a_session_with_a_base_url(story):
 def test_an_auth_in_a_pool_of_threads(story):
     from requests_toolbelt.threaded.pool import Pool
 
+    # The pool starts a thread before the thread's own object is complete: an answer that comes
+    # sooner than that is lost.
+    complete = threading.Event()
+
+    class Waiting(requests.Session):
+        def request(self, *args: Any, **options: Any) -> requests.Response:
+            assert complete.wait(20)
+            return super().request(*args, **options)
+
     def call(url: str) -> None:
         urls = [f"{url}/{n}" for n in range(4)]
-        pool = Pool.from_urls(urls, {"auth": auth}, num_processes=2)
+        complete.clear()
+        pool = Pool.from_urls(urls, {"auth": auth}, num_processes=2, session=Waiting)
+        complete.set()
         pool.join_all()
         assert [answer.status_code for answer in pool.responses()] == [200] * 4
 
