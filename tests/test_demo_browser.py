@@ -17,9 +17,9 @@ import requests
 
 from clientcreds_requests import ClientCredentialsAuth, TokenConnectionError
 from clientcreds_requests._cli.browser import PYODIDE
-from clientcreds_requests._cli.main import main
 
 RUN = (sys.executable, "-m", "clientcreds_requests", "demo", "--browser")
+URL = "http://127.0.0.1:9/pyodide/"
 # Also where the tests run in the background of a shell, which has their children ignore it.
 WITH_INTERRUPTS = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.default_int_handler)}
 
@@ -28,12 +28,16 @@ WITH_INTERRUPTS = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.def
 def url():
     """Where the page is; an interrupt ends what serves it."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen((*RUN, "http://127.0.0.1:9/pyodide/"), **pipes, **WITH_INTERRUPTS) as run:
-        said = run.stdout.readline()
-        (found,) = re.findall(r"^Open (http://127\.0\.0\.1:\d+) in a browser; Ctrl-C ends\.$", said)
-        yield found
-        run.send_signal(signal.SIGINT)
-        rest = run.communicate(timeout=60)
+    with subprocess.Popen((*RUN, URL), **pipes, **WITH_INTERRUPTS) as run:
+        try:
+            said = run.stdout.readline()
+            (found,) = re.findall(
+                r"^Open (http://127\.0\.0\.1:\d+) in a browser; Ctrl-C ends\.$", said
+            )
+            yield found
+        finally:
+            run.send_signal(signal.SIGINT)
+            rest = run.communicate(timeout=60)
     assert (run.returncode, *rest) == (130, "", "\ninterrupted\n")
 
 
@@ -53,7 +57,7 @@ def ask(url, path):
 
 
 def test_the_page_is_told_where_python_comes_from_and_who_the_client_is(settings):
-    assert settings["pyodide"] == "http://127.0.0.1:9/pyodide/"
+    assert settings["pyodide"] == URL
     assert ClientCredentialsAuth(*settings["client"]).get_token().access_token
 
 
@@ -97,6 +101,7 @@ def test_the_page_gets_the_package_and_what_it_requires(url, tmp_path):
     run = (sys.executable, "-I", "-S", "-c", code)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE")}
     printed = subprocess.check_output(run, env=environment, text=True)
+    assert (tmp_path / "certifi/cacert.pem").is_file()
     assert printed.splitlines() == [
         str(tmp_path / name)
         for name in (
@@ -113,6 +118,7 @@ def test_python_is_the_version_that_the_tests_in_a_browser_run_on():
 
 
 @pytest.mark.parametrize("more", [["--json"], ["--seconds", "4"]])
-def test_what_it_would_not_do_in_a_browser_is_refused(more, capsys):
-    assert main(["demo", *more, "--browser"]) == 2
-    assert capsys.readouterr().err == "bad argument: --browser goes with no other option\n"
+def test_what_it_would_not_do_in_a_browser_is_refused(more):
+    refused = subprocess.run((*RUN, URL, *more), capture_output=True, text=True, timeout=60)
+    assert refused.returncode == 2
+    assert refused.stderr == "bad argument: --browser goes with no other option\n"

@@ -83,7 +83,7 @@ def _parser() -> _Parser:
     parsers[demo].add_argument("--json", action="store_true", help="print one JSON object only")
     parsers[demo].add_argument("--seconds", type=float, metavar="N", help="2 to 60 (default 10)")
     parsers[demo].add_argument(
-        "--browser", nargs="?", const=PYODIDE, metavar="URL", help="in a page; URL of Pyodide"
+        "--browser", nargs="?", const=PYODIDE, metavar="URL", help="in a browser; URL of Pyodide"
     )
     return parser
 
