@@ -127,22 +127,21 @@ class Entry:
 
     __slots__ = (
         *("__weakref__", "_issued", "_replaceable_at", "error", "failed_at", "failures", "fetch"),
-        *("paused_until", "received", "refused", "reporting", "sign_outs", "usable"),
+        *("not_before", "paused_until", "refused", "reporting", "usable"),
     )
 
     def __init__(self) -> None:
         # Digests of the header values of the tokens that were issued last.
         self._issued: tuple[bytes, ...] = ()
-        self.sign_outs: int = 0
         #: The threads that log the outcome of a token request.
         self.reporting: list[int] = []
         self.reset()
+        #: Tokens of token requests that began earlier are not kept.
+        self.not_before: float = -math.inf
 
     def reset(self) -> None:
         """Forget everything, and the outcome of a token request under way."""
-        self.sign_outs += 1
-        #: When the token request that brought the token began.
-        self.received: float = -math.inf
+        self.not_before = time.monotonic()
         #: The token that is held, and for how long; one object, which is replaced as a whole.
         self.usable: Usable = Usable()
         self.fetch: Fetch | None = None
@@ -188,7 +187,7 @@ class Entry:
         # One from a store may be older than the refusal: it may be invalidated at once.
         replaces = fetch.refused and not fetched.from_store
         self._replaceable_at = now.monotonic + MIN_REPLACEMENT_AGE if replaces else -math.inf
-        self.received, self.refused = fetch.began, None
+        self.not_before, self.refused = fetch.began, None
         self.error, self.failures, self.paused_until = None, 0, -math.inf
         margin = 0.0
         if before is None or not is_same(token, before):  # or the endpoint has no other
@@ -291,7 +290,7 @@ class Fetch:
 
     __slots__ = (
         *("_gate", "_is_over", "ahead", "began", "error", "future", "overdue", "refused"),
-        *("rejected", "sign_outs", "thread", "token"),
+        *("rejected", "thread", "token"),
     )
 
     def __init__(self) -> None:
@@ -318,7 +317,6 @@ class Fetch:
         self.ahead: bool = ahead
         self.rejected: Token | None = entry.refused or entry.token
         self.refused: bool = entry.refused is not None
-        self.sign_outs: int = entry.sign_outs
         self.overdue = entry.fetch
         entry.fetch = self
 

@@ -81,8 +81,7 @@ class TokenManager:
         # Guards the entries and counters. It is never held during I/O, a callback, a wait or a
         # log call. Only a signal handler or a finalizer can find it held by its own thread.
         self._lock = threading.RLock()
-        self._inside: set[int] = set()
-        self._direct: set[int] = set()
+        self._inside: set[int | tuple[int, str]] = set()
         self._counts: Counter[str] = Counter()
         self._last_error_at: float | None = None
         for entry in self._entries.all():
@@ -155,13 +154,14 @@ class TokenManager:
     def _obtain(self, request: TokenRequest, insist: bool) -> Token:
         if (me := threading.get_ident()) in self._inside:
             # A signal handler while this thread holds the lock: waiting would deadlock.
-            if me in self._direct:
+            fetches = (me, "fetches")
+            if fetches in self._inside:
                 raise TokenError(WITHIN_ITSELF)
             try:
-                self._direct.add(me)
+                self._inside.add(fetches)
                 return self._ask(request, time.monotonic() + self.deadline, None, False).token
             finally:
-                self._direct.discard(me)
+                self._inside.discard(fetches)
         entry = self.entry(request)
         give_up = time.monotonic() + self.deadline
         while True:
@@ -324,7 +324,7 @@ class TokenManager:
             self._counts["renewed_ahead"] += fetch.ahead
             entry.note_issued(outcome.token)
             # One that was given up is kept all the same, if no newer one is held.
-            if is_current or (fetch.sign_outs == entry.sign_outs and fetch.began > entry.received):
+            if is_current or fetch.began > entry.not_before:
                 entry.keep(outcome, fetch, self.leeway, self.renew_ahead)
                 self._latest = entry
         else:
