@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import re
@@ -10,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from operator import itemgetter
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, TypeAlias
 from urllib.parse import urlsplit
 
 from ._checks import ExtraParams, identifier, single_line, strings
@@ -22,32 +23,31 @@ if TYPE_CHECKING:
 
 _SCOPE_TOKEN = r"[\x21\x23-\x5b\x5d-\x7e]+"  # RFC 6749 Appendix A.4
 _VISIBLE = r"[\x21-\x7e]+"
-_NO_EXTRA: Mapping[str, Any] = MappingProxyType({})
+
+ParamPairs: TypeAlias = tuple[tuple[str, str | Callable[[], str]], ...]
 
 #: Parameters of the token request that have arguments of their own.
-RESERVED_PARAMS = frozenset({"audience", "scope"}).union(
-    {"client_assertion", "client_assertion_type", "client_id", "client_secret"}
+RESERVED_PARAMS = frozenset(
+    ("audience", "client_assertion", "client_assertion_type", "client_id", "client_secret", "scope")
 )
 
 
 class _Frozen:
-    """An immutable value, compared by the fields in ``__match_args__``."""
+    """A value whose fields are set once, and compared by those in ``__match_args__``."""
 
     __slots__ = ()
     __match_args__: ClassVar[tuple[str, ...]] = ()
 
-    def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"{type(self).__name__} is immutable: {name!r} cannot be changed")
+    def __setattr__(self, name: str, value: object) -> None:
+        if hasattr(self, name):
+            raise AttributeError(f"{type(self).__name__} is immutable: {name!r} cannot be changed")
+        super().__setattr__(name, value)
 
     def __delattr__(self, name: str) -> NoReturn:
         raise AttributeError(f"{type(self).__name__} is immutable: {name!r} cannot be deleted")
 
-    def _fill(self, **fields: Any) -> None:
-        for name, value in fields.items():
-            object.__setattr__(self, name, value)
-
-    def _fields(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, name) for name in self.__match_args__)
+    def _fields(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__match_args__}
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, _Frozen) or type(other) is not type(self):
@@ -69,44 +69,37 @@ class TokenRequest(_Frozen):
     :raises ValueError: for a malformed scope or URI, or a parameter that has its own argument.
     """
 
-    __slots__ = ("_hash", "audience", "extra_params", "resources", "scope")
-    __match_args__: ClassVar[tuple[str, ...]] = ("scope", "resources", "audience", "extra_params")
-
-    scope: str | None
-    resources: tuple[str, ...]
-    audience: str | None
-    extra_params: tuple[tuple[str, str | Callable[[], str]], ...]
-    _hash: int
+    __match_args__ = ("scope", "resources", "audience", "extra_params")
+    __slots__ = (*__match_args__, "_hash")
 
     def __init__(
         self,
         scope: str | Iterable[str] | None = None,
         resources: Iterable[str] | None = None,
         audience: str | None = None,
-        extra_params: ExtraParams | tuple[tuple[str, str | Callable[[], str]], ...] | None = None,
+        extra_params: ExtraParams | ParamPairs | None = None,
     ) -> None:
-        self._fill(
-            scope=_scope(scope),
-            resources=_resources(resources),
-            audience=None if audience in (None, "") else identifier("audience", audience),
-            extra_params=_extra_params(extra_params),
+        self.scope: str | None = _scope(scope)
+        self.resources: tuple[str, ...] = _resources(resources)
+        self.audience: str | None = (
+            None if audience in (None, "") else identifier("audience", audience)
         )
+        self.extra_params: ParamPairs = _extra_params(extra_params)
         if self.resources and "resource" in dict(self.extra_params):
             raise ValueError("pass resources or extra_params['resource'], not both")
         # Callables need not be hashable.
         hashable = [pair for pair in self.extra_params if isinstance(pair[1], Hashable)]
-        self._fill(_hash=hash((self.scope, self.resources, self.audience, *hashable)))
+        self._hash = hash((self.scope, self.resources, self.audience, *hashable))
 
     def __hash__(self) -> int:
         return self._hash
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return TokenRequest, self._fields()
+        return TokenRequest, tuple(self._fields().values())
 
     def __replace__(self, **changes: Any) -> Self:
         # copy.replace() calls this, too.
-        fields = {name: getattr(self, name) for name in self.__match_args__}
-        return type(self)(**{**fields, **changes})
+        return type(self)(**{**self._fields(), **changes})
 
     def __repr__(self) -> str:
         fields = [f"{n}={v!r}" for n in self.__match_args__[:3] if (v := getattr(self, n))]
@@ -124,9 +117,8 @@ class TokenRequest(_Frozen):
             "scope": self.scope,
             "resource": list(self.resources),
             "audience": self.audience,
-            **dict(self.extra_params),
         }
-        return {name: value for name, value in params.items() if callable(value) or value}
+        return {name: value for name, value in params.items() if value} | dict(self.extra_params)
 
 
 def _scope(scope: str | Iterable[str] | None) -> str | None:
@@ -144,20 +136,14 @@ def _scope(scope: str | Iterable[str] | None) -> str | None:
 def _resources(resources: Iterable[str] | None) -> tuple[str, ...]:
     uris = tuple(strings("resources", resources))
     for uri in uris:
-        try:
-            absolute = bool(urlsplit(uri).scheme) and re.fullmatch(_VISIBLE, uri) is not None
-        except ValueError:
-            absolute = False
-        if not absolute or "#" in uri:
-            raise ValueError(
-                f"resources: {uri!r} is not an absolute URI without a fragment (RFC 8707 §2)"
-            )
+        with contextlib.suppress(ValueError):
+            if urlsplit(uri).scheme and "#" not in uri and re.fullmatch(_VISIBLE, uri):
+                continue
+        raise ValueError(f"resources: {uri!r} is no absolute URI without a fragment (RFC 8707 §2)")
     return uris
 
 
-def _extra_params(
-    extra: ExtraParams | tuple[tuple[str, str | Callable[[], str]], ...] | None,
-) -> tuple[tuple[str, str | Callable[[], str]], ...]:
+def _extra_params(extra: ExtraParams | ParamPairs | None) -> ParamPairs:
     pairs = tuple(extra.items()) if isinstance(extra, Mapping) else extra or ()
     if not isinstance(pairs, tuple) or not all(isinstance(pair, tuple) for pair in pairs):
         raise TypeError(f"extra_params must be a mapping, not {type(extra).__name__}")
@@ -196,25 +182,8 @@ class Token(_Frozen):
     :raises ValueError: if the token cannot be sent in a header.
     """
 
-    __match_args__: ClassVar[tuple[str, ...]] = (
-        "access_token",
-        "expires_at",
-        "scope",
-        "token_type",
-        "extra",
-        "authorization",
-    )
+    __match_args__ = ("access_token", "expires_at", "scope", "token_type", "extra", "authorization")
     __slots__ = (*__match_args__, "_expires_monotonic")
-
-    access_token: str
-    expires_at: float | None
-    scope: str | None
-    token_type: str
-    extra: Mapping[str, Any]
-    authorization: str
-    # The same expiry on the monotonic clock: the wall clock may be set back, and the monotonic one
-    # may stop while a machine sleeps.
-    _expires_monotonic: float
 
     def __init__(
         self,
@@ -232,23 +201,22 @@ class Token(_Frozen):
         if _expires_monotonic is None:
             left = math.inf if expires_at is None else expires_at - time.time()
             _expires_monotonic = time.monotonic() + left
-        self._fill(
-            access_token=access_token,
-            expires_at=expires_at,
-            scope=scope,
-            token_type=token_type,
-            extra=MappingProxyType(dict(extra)) if extra else _NO_EXTRA,
-            authorization=authorization or f"{token_type} {access_token}",
-            _expires_monotonic=_expires_monotonic,
-        )
+        self.access_token: str = access_token
+        self.expires_at: float | None = expires_at
+        self.scope: str | None = scope
+        self.token_type: str = token_type
+        self.extra: Mapping[str, Any] = MappingProxyType(dict(extra or {}))
+        self.authorization: str = authorization or f"{token_type} {access_token}"
+        # The same expiry on the monotonic clock: the wall clock may be set back, and the monotonic
+        # one may stop while a machine sleeps.
+        self._expires_monotonic: float = _expires_monotonic
 
     def __hash__(self) -> int:
         return hash(self.authorization)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A mapping proxy cannot be pickled, and other machines have other monotonic clocks.
-        values = (self.access_token, self.expires_at, self.scope, self.token_type)
-        return Token, (*values, dict(self.extra), self.authorization)
+        return Token, tuple({**self._fields(), "extra": dict(self.extra)}.values())
 
     def __repr__(self) -> str:
         state = f"token_type={self.token_type!r}, seconds_left={max(0, self.seconds_left()):.0f}"
