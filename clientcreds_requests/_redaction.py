@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import traceback
 from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 from urllib.parse import quote, quote_plus, unquote
@@ -62,12 +63,9 @@ class Redactor:
 def _forms(secret: str) -> tuple[str, ...]:
     """Return the encodings in which a server may repeat a secret."""
     escaped = (json.dumps(secret, ensure_ascii=ascii)[1:-1] for ascii in (True, False))
-    quoted = (quote(secret, s, errors="replace") for s in ("", "/"))
-    page = secret
-    for name, character in _ENTITIES.items():
-        page = page.replace(character, f"&{name};")
-    apostrophe = page.replace("&apos;", "&#x27;")  # the form that html.escape() writes
-    return secret, *quoted, quote_plus(secret, errors="replace"), *escaped, page, apostrophe
+    quoted = (quote(secret, safe, errors="replace") for safe in ("", "/"))
+    page = secret.translate({ord(c): f"&{name};" for name, c in _ENTITIES.items()})
+    return secret, *quoted, quote_plus(secret, errors="replace"), *escaped, page
 
 
 def _unescaped(text: str) -> Iterator[str]:
@@ -79,7 +77,7 @@ def _unescaped(text: str) -> Iterator[str]:
         # Joins surrogate pairs.
         yield characters.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if "&" in text:
-        yield re.sub(_HTML, _character, text)
+        yield re.sub(_HTML, lambda found: _character(*found.groups()), text)
     if "%" in text or "+" in text:
         yield from (unquote(text), unquote(text.replace("+", " ")))
 
@@ -90,8 +88,7 @@ _HTML = r"(?i)&(?:#0*([0-9]{1,6})|#x0*([0-9a-f]{1,5})|(amp|lt|gt|quot|apos));?"
 _ENTITIES = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 
 
-def _character(found: re.Match[str]) -> str:
-    decimal, hexadecimal, name = found.groups()
+def _character(decimal: str, hexadecimal: str, name: str) -> str:
     if name:
         return _ENTITIES[name.lower()]
     return chr(int(decimal) if decimal else int(hexadecimal, 16))
@@ -150,30 +147,28 @@ def raised_at(error: BaseException) -> str:
 
     If one of the package's own checks has raised it, also its text, which quotes no value.
     """
-    trace, module = error.__traceback__, ""
-    while trace is not None:
-        frame = trace.tb_frame
+    module = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
         # The package identity is part of this one.
         if frame.f_globals.get("__package__") not in (__package__, f"{__package__}.identity"):
-            file = os.path.basename(frame.f_code.co_filename)
-            return f"{type(error).__name__} ({file}:{trace.tb_lineno})"
-        trace, module = trace.tb_next, frame.f_globals.get("__name__", "")
+            return f"{type(error).__name__} ({os.path.basename(frame.f_code.co_filename)}:{line})"
+        module = frame.f_globals.get("__name__", "")
     text = f": {error}" if module == f"{__package__}._checks" else ""
     return type(error).__name__ + text
 
 
-def links_of(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error with its causes, contexts and members of groups, each of them once."""
-    seen: set[int] = set()
+def links_of(error: BaseException) -> Iterable[BaseException]:
+    """Return an error with its causes, contexts and members of groups, each of them once."""
+    found: dict[int, BaseException] = {}
     pending: list[Any] = [error]
     while pending:
         link = pending.pop()
-        if isinstance(link, BaseException) and id(link) not in seen:
-            seen.add(id(link))
-            yield link
+        if isinstance(link, BaseException) and id(link) not in found:
+            found[id(link)] = link
             members = getattr(link, "exceptions", ())
             pending += [link.__cause__, link.__context__]
             pending += members if isinstance(members, tuple) else ()
+    return found.values()
 
 
 def forget_frames(error: BaseException) -> None:
