@@ -6,6 +6,7 @@ import contextlib
 import logging
 import math
 from collections.abc import Mapping
+from logging import DEBUG, INFO, WARNING
 
 from .exceptions import TokenError
 from .tokens import Token
@@ -16,34 +17,28 @@ PREFIX = "clientcreds_"
 #: The level and message of each event, by its name.
 EVENTS: Mapping[str, tuple[int, str]] = {
     # At the token endpoint.
-    "token_obtained": (logging.DEBUG, "got token %(fingerprint)s from %(endpoint)s"),
-    "token_request_failed": (logging.DEBUG, "%(reason)s"),
-    "attempt_failed": (
-        logging.INFO,
-        "attempt %(attempt)d at %(endpoint)s failed (%(reason)s); retrying",
-    ),
-    "json_not_read": (
-        logging.INFO,
-        "%(endpoint)s does not read JSON; body='form' saves the extra request",
-    ),
-    "metadata_failed": (logging.WARNING, "%(reason)s; still using %(endpoint)s"),
+    "token_obtained": (DEBUG, "got token %(fingerprint)s from %(endpoint)s"),
+    "token_request_failed": (DEBUG, "%(reason)s"),
+    "attempt_failed": (INFO, "attempt %(attempt)d at %(endpoint)s failed (%(reason)s); retrying"),
+    "json_not_read": (INFO, "%(endpoint)s does not read JSON; body='form' saves the extra request"),
+    "metadata_failed": (WARNING, "%(reason)s; still using %(endpoint)s"),
     # In the life of a token.
-    "token_refused": (logging.INFO, "token %(fingerprint)s was refused by the API and dropped"),
+    "token_refused": (INFO, "token %(fingerprint)s was refused by the API and dropped"),
     "token_renewal_failed": (
-        logging.WARNING,
+        WARNING,
         "token %(fingerprint)s could not be renewed, %(seconds_left).0f s left: %(reason)s",
     ),
-    "endpoint_paused": (logging.INFO, "no token request for %(pause).1f s: %(reason)s"),
+    "endpoint_paused": (INFO, "no token request for %(pause).1f s: %(reason)s"),
     "token_brief": (
-        logging.WARNING,
+        WARNING,
         "token lifetime is not longer than leeway=%(leeway)g s, so tokens are reused for a second "
         "at most; pass a smaller leeway",
     ),
     # In a store that processes share.
-    "token_from_store": (logging.DEBUG, "got token %(fingerprint)s from the store"),
-    "token_stored": (logging.DEBUG, "stored token %(fingerprint)s"),
-    "store_failed": (logging.WARNING, "the store fails (%(reason)s); tokens are not shared"),
-    "store_recovered": (logging.INFO, "the store works again"),
+    "token_from_store": (DEBUG, "got token %(fingerprint)s from the store"),
+    "token_stored": (DEBUG, "stored token %(fingerprint)s"),
+    "store_failed": (WARNING, "the store fails (%(reason)s); tokens are not shared"),
+    "store_recovered": (INFO, "the store works again"),
 }
 
 
@@ -67,12 +62,11 @@ def log(
             fields["fingerprint"] = token.fingerprint
         if failure is not None:
             fields.update(reason=str(failure), error=failure.error, status=failure.status_code)
+        fields["event"] = event
         # OpenTelemetry warns about attributes that are None.
-        known = {name: value for name, value in fields.items() if value is not None}
-        known["event"] = event
-        extra = {PREFIX + name: value for name, value in known.items()}
+        extra = {PREFIX + name: value for name, value in fields.items() if value is not None}
         with contextlib.suppress(Exception):  # a failing handler or filter must not lose a token
-            logger.log(level, message, known, extra=extra, stacklevel=2)
+            logger.log(level, message, fields, extra=extra, stacklevel=2)
 
 
 def state_of(token: Token | None, leeway: float) -> str:
