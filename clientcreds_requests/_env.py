@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from ._checks import check_secret
 from ._redaction import raise_apart
-from .client_auth import ClientSecretJWT, FederatedAssertion
+from .client_auth import FederatedAssertion
 from .discovery import Issuer
 
 if TYPE_CHECKING:
@@ -134,19 +134,13 @@ def by_issuer(
     """
     if "token_endpoint" in options:
         raise TypeError("token_endpoint cannot be passed: the issuer's metadata names it")
-    arguments = {
+    return {
         "body": "form",
         **options,
         "token_endpoint": Issuer(issuer, choose_auth="client_auth" not in options),
         "client_id": client_id,
         "client_secret": client_secret,
     }
-    if options.get("client_auth") == "client_secret_jwt":
-        if client_secret is None:
-            raise ValueError("client_secret is needed for client_secret_jwt")
-        arguments["client_auth"] = ClientSecretJWT(client_secret, issuer)
-        arguments["client_secret"] = None
-    return arguments
 
 
 class RequestOptions(TypedDict, total=False):

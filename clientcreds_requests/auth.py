@@ -106,12 +106,12 @@ class ClientCredentialsAuth(AuthBase):
     ) -> None:
         if sys.platform == "emscripten":
             warn_caller(_BROWSER_WARNING)
-        endpoint_type = IssuerEndpoint if isinstance(token_endpoint, Issuer) else TokenEndpoint
+        issuer = token_endpoint if isinstance(token_endpoint, Issuer) else None
         #: Makes the token requests; shared with siblings.
-        self.endpoint: TokenEndpoint = endpoint_type(
+        self.endpoint: TokenEndpoint = (IssuerEndpoint if issuer else TokenEndpoint)(
             token_endpoint,
             client_id,
-            client_auth_for(client_auth, client_secret),
+            client_auth_for(client_auth, client_secret, issuer),
             body=body,
             extra_headers=extra_headers,
             timeout=timeout,

@@ -7,6 +7,7 @@ called for every attempt anew, so that what may be used only once is never sent 
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import hmac
 import json
@@ -80,18 +81,16 @@ class ClientSecretAuth(ABC):
         :raises TypeError, ValueError: if the callable returns what cannot be a secret.
         :raises Exception: whatever the callable raises.
         """
-        if not callable(self.client_secret):
-            return self
-        secret = self.client_secret()
-        check_secret("what the client_secret callable returned", secret)
         twin = object.__new__(type(self))
-        vars(twin).update(vars(self), client_secret=secret)
+        vars(twin).update(vars(self), client_secret=self.secret())
         return twin
 
     def secret(self) -> str:
         """Return the secret of this moment."""
-        secret = self.current().client_secret
-        assert isinstance(secret, str)
+        if not callable(self.client_secret):
+            return self.client_secret
+        secret = self.client_secret()
+        check_secret("what the client_secret callable returned", secret)
         return secret
 
 
@@ -153,14 +152,28 @@ class ClientAssertion:
             raise TypeError("sign must be a callable that turns claims into an assertion")
         self.sign: Callable[[Mapping[str, Any]], str] = sign
         self.audience: str = identifier("audience (the issuer identifier)", audience)
-        self._claims = _Claims(self.audience, claims, lifetime)
+        self._further = json_members("claims", claims)
+        self._lifetime = seconds("lifetime", lifetime)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(audience={self.audience!r})"
 
     def __call__(self, client_id: str, params: dict[str, Any], headers: dict[str, str], /) -> None:
         """Complete the token request."""
-        _add_assertion(params, client_id, self.sign(self._claims.now(client_id)))
+        now = int(time.time())
+        claims = {
+            "iss": client_id,
+            "sub": client_id,
+            "aud": self.audience,
+            "jti": _base64url(os.urandom(16)),
+            "iat": now,
+            "exp": now + math.ceil(self._lifetime),
+            **self._further,
+        }
+        made: object = self.sign(claims)
+        if not isinstance(made, str):
+            raise TypeError(f"sign must return the assertion as a str, not {type(made).__name__}")
+        params.update(client_id=client_id, client_assertion_type=_JWT_BEARER, client_assertion=made)
 
 
 class FederatedAssertion:
@@ -186,12 +199,13 @@ class FederatedAssertion:
 
         :raises TokenError: if there is no JWT to send.
         """
-        assertion: object = self.token()
+        params.update(client_id=client_id, client_assertion_type=self.assertion_type)
+        params["client_assertion"] = assertion = self.token()
         found = f"a {type(assertion).__name__}"
         if isinstance(assertion, str):
             found = f"{len(assertion)} characters"
             if len(assertion) <= MAX_ASSERTION and re.fullmatch(_JWT, assertion, re.ASCII):
-                return _add_assertion(params, client_id, assertion, self.assertion_type)
+                return
         expected = f"expected a JWT of at most {MAX_ASSERTION} characters"
         raise TokenError(f"the callable of the client assertion returned {found}; {expected}")
 
@@ -219,19 +233,20 @@ class ClientSecretJWT(ClientSecretAuth):
         lifetime: float = 60.0,
     ) -> None:
         super().__init__(client_secret)
-        self.audience: str = identifier("audience (the issuer identifier)", audience)
-        self._headers = json_members("headers", headers)
-        if "alg" in self._headers:
+        header = {"alg": "HS256", "typ": "client-authentication+jwt"}
+        header |= json_members("headers", headers)
+        if header["alg"] != "HS256":
             raise ValueError("headers may not set 'alg': client_secret_jwt is signed with HS256")
-        self._claims = _Claims(self.audience, claims, lifetime)
+        encode = functools.partial(_encoded, header)
+        self._unsigned = ClientAssertion(encode, audience, claims=claims, lifetime=lifetime)
+        self.audience: str = audience
 
     def __call__(self, client_id: str, params: dict[str, Any], headers: dict[str, str], /) -> None:
         """Complete the token request."""
-        header = {"alg": "HS256", "typ": "client-authentication+jwt", **self._headers}
-        segments = (header, self._claims.now(client_id))
-        signed = ".".join(_base64url(json.dumps(segment).encode()) for segment in segments)
-        mac = hmac.digest(self.secret().encode(), signed.encode(), hashlib.sha256)
-        _add_assertion(params, client_id, f"{signed}.{_base64url(mac)}")
+        self._unsigned(client_id, params, headers)
+        signed = params["client_assertion"].encode()
+        mac = hmac.digest(self.secret().encode(), signed, hashlib.sha256)
+        params["client_assertion"] += f".{_base64url(mac)}"
 
 
 class TLSClientAuth:
@@ -259,44 +274,15 @@ class TLSClientAuth:
         params["client_id"] = client_id
 
 
-class _Claims:
-    """The claims of assertions (RFC 7523 §3)."""
-
-    def __init__(self, audience: str, further: Mapping[str, Any] | None, lifetime: float) -> None:
-        self._audience = audience
-        self._further = json_members("claims", further)
-        self._lifetime = seconds("lifetime", lifetime)
-
-    def now(self, client_id: str) -> dict[str, Any]:
-        """Return the claims of a new assertion."""
-        now = int(time.time())
-        return {
-            "iss": client_id,
-            "sub": client_id,
-            "aud": self._audience,
-            "jti": _base64url(os.urandom(16)),
-            "iat": now,
-            "exp": now + math.ceil(self._lifetime),
-            **self._further,
-        }
-
-
-def _add_assertion(
-    params: dict[str, Any], client_id: str, assertion: object, kind: str = _JWT_BEARER
-) -> None:
-    if not isinstance(assertion, str):
-        raise TypeError(f"sign must return the assertion as a str, not {type(assertion).__name__}")
-    params["client_id"] = client_id
-    params["client_assertion_type"] = kind
-    params["client_assertion"] = assertion
-
-
-def no_client_auth(
-    client_id: str | None, params: dict[str, Any], _headers: dict[str, str], /
-) -> None:
+def no_client_auth(client_id: str | None, params: dict[str, Any], _headers: dict[str, str]) -> None:
     """``none``: the client's id alone (RFC 7591 §2); without one, nothing."""
     if client_id is not None:
         params["client_id"] = client_id
+
+
+def _encoded(header: Mapping[str, Any], claims: Mapping[str, Any]) -> str:
+    """Return header and claims as a JWT has them."""
+    return ".".join(_base64url(json.dumps(part).encode()) for part in (header, claims))
 
 
 def _base64url(data: bytes) -> str:
@@ -304,33 +290,33 @@ def _base64url(data: bytes) -> str:
 
 
 def client_auth_for(
-    method: ClientAuth | ClientAuthName, secret: str | Callable[[], str] | None
+    method: ClientAuth | ClientAuthName,
+    secret: str | Callable[[], str] | None,
+    issuer: str | None = None,
 ) -> ClientAuth:
     """Return the method of that name with that secret; a callable is returned as it is.
 
-    :raises ValueError: if the two cannot be combined.
+    :param issuer: the audience of ``client_secret_jwt``.
+    :raises ValueError: if they cannot be combined.
     """
-    if callable(method):
+    if callable(method) or method == "none":
         if secret is not None:
             raise ValueError(
-                "client_secret would not be used: give it to the client_auth, as in "
-                "client_auth=ClientSecretBasic(secret)"
+                "client_secret would not be used: client_auth must be another name than 'none', or "
+                "take the secret itself, as in client_auth=ClientSecretBasic(secret)"
             )
-        return method
-    if method == "none":
-        if secret is not None:
-            raise ValueError("client_auth must be another than 'none' to use the client_secret")
-        return no_client_auth
-    if method == "client_secret_jwt":
+        return method if callable(method) else no_client_auth
+    kinds: dict[str, Callable[[str | Callable[[], str]], ClientAuth]] = {
+        "client_secret_post": ClientSecretPost,
+        "client_secret_basic": ClientSecretBasic,
+    }
+    if issuer is not None:
+        kinds["client_secret_jwt"] = functools.partial(ClientSecretJWT, audience=issuer)
+    if method not in list(kinds):
         raise ValueError(
-            "client_auth='client_secret_jwt' needs the issuer identifier of the authorization "
-            "server: pass client_auth=ClientSecretJWT(secret, audience=issuer)"
-        )
-    if method not in ("client_secret_post", "client_secret_basic"):
-        raise ValueError(
-            "client_auth must be 'client_secret_post', 'client_secret_basic', 'none' or a "
-            "callable such as ClientSecretBasic(secret)"
+            "client_auth must be 'client_secret_post', 'client_secret_basic', 'none' or a callable "
+            "such as ClientSecretJWT(secret, audience=issuer)"
         )
     if secret is None:
         raise ValueError(f"client_secret is needed for {method}; TLSClientAuth() needs none")
-    return ClientSecretPost(secret) if method == "client_secret_post" else ClientSecretBasic(secret)
+    return kinds[method](secret)

@@ -139,7 +139,9 @@ def _resources(resources: Iterable[str] | None) -> tuple[str, ...]:
         with contextlib.suppress(ValueError):
             if urlsplit(uri).scheme and "#" not in uri and re.fullmatch(_VISIBLE, uri):
                 continue
-        raise ValueError(f"resources: {uri!r} is no absolute URI without a fragment (RFC 8707 §2)")
+        raise ValueError(
+            f"resources: {uri!r} is not an absolute URI without fragment (RFC 8707 §2)"
+        )
     return uris
 
 
