@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 import requests
 from urllib3 import Retry
 
-from ._checks import attempt_timeout, retry_count, seconds
 from ._dialects import JSON, RETRY_STATUSES
 from ._redaction import Redactor
 from ._responses import json_value, raise_unanswered, text_of
 from ._urls import origin, prepare_url, require_secure
-from .adapters import HEADERS, RetriedRequest, is_transient, retry_after, send
+from .adapters import HEADERS, RetriedRequest, retry_after, send
 from .client_auth import (
     ClientAuth,
+    ClientAuthName,
     ClientSecretAuth,
-    ClientSecretBasic,
-    ClientSecretJWT,
-    ClientSecretPost,
     TLSClientAuth,
+    client_auth_for,
+    no_client_auth,
 )
 from .exceptions import CallableError, TokenError
 from .token_endpoint import TokenEndpoint, certificate
@@ -41,11 +39,11 @@ MAX_REDIRECTS = 3
 MIN_METADATA_AGE = 300.0
 
 # The methods with a client secret, by preference: what needs no encoding comes first.
-_BY_SECRET: dict[str, Callable[[str | Callable[[], str], str], ClientAuth]] = {
-    "client_secret_post": lambda secret, _issuer: ClientSecretPost(secret),
-    "client_secret_basic": lambda secret, _issuer: ClientSecretBasic(secret),
-    "client_secret_jwt": ClientSecretJWT,
-}
+_BY_SECRET: tuple[ClientAuthName, ...] = (
+    "client_secret_post",
+    "client_secret_basic",
+    "client_secret_jwt",
+)
 
 
 class Issuer(str):
@@ -119,66 +117,17 @@ def discover(
     :raises TokenError: if there is no metadata that can be used.
     """
     require_secure("issuer", prepare_url("issuer", issuer), allow_http)
-    return _find(
+    endpoint = IssuerEndpoint(
         Issuer(issuer),
-        time.monotonic() + seconds("deadline", deadline),
-        allow_http=allow_http,
+        None,
+        no_client_auth,
         session=session,
-        timeout=attempt_timeout(timeout),
-        retries=retry_count(retries),
+        timeout=timeout,
+        deadline=deadline,
+        retries=retries,
+        allow_http=allow_http,
     )
-
-
-def _find(issuer: Issuer, until: float, *, allow_http: bool, **settings: Any) -> Metadata:
-    """Return the metadata of an issuer.
-
-    :param until: the moment, on the monotonic clock, at which to give up.
-    :param settings: as for :func:`send`.
-    """
-    failure = f"no metadata of issuer {issuer}: "
-    problems: list[str] = []
-    answers: list[requests.Response] = []
-    for url in issuer.metadata_urls:
-        try:
-            answers.append(_get(url, until, allow_http=allow_http, **settings))
-            return _read(answers[-1], issuer, allow_http)
-        except CallableError:  # an insecure proxy
-            raise
-        except Exception as error:
-            if is_transient(error):  # the other URL is on the same server
-                what = failure + "; ".join([*problems, url])
-                request = requests.Request("GET", url).prepare()
-                raise_unanswered(what, request, error, Redactor())
-            problems.append(f"{url} {Redactor().line(str(error))}")
-    # A temporary failure comes first: the same request may succeed later.
-    answers.sort(key=lambda answer: answer.status_code not in RETRY_STATUSES)
-    status = answers[0].status_code if answers else None
-    raise TokenError(
-        f"{failure}{'; '.join(problems)}; check the issuer, or pass the token endpoint",
-        status_code=status,
-        retryable=status in RETRY_STATUSES,
-        retry_after=retry_after(answers[0]) if answers else None,
-    )
-
-
-def _get(url: str, until: float, **settings: Any) -> requests.Response:
-    """Return the answer, after redirects within the origin.
-
-    :raises ValueError: if it redirects to another origin, or too often.
-    """
-    start = origin(url)
-    for _ in range(MAX_REDIRECTS + 1):
-        answer = send(RetriedRequest("GET", url, lambda: (b"", HEADERS), until), **settings)
-        if not 300 <= answer.status_code < 400:
-            return answer
-        target = None
-        with contextlib.suppress(KeyError, ValueError):  # there is none, or it is no URL
-            url = prepare_url("Location", urljoin(url, answer.headers["Location"]))
-            target = origin(url)
-        if target is None or target != start:
-            where = target or "no URL"
-            raise ValueError(f"redirects to {where}, and only those within its origin are followed")
-    raise ValueError(f"redirects more than {MAX_REDIRECTS} times")
+    return endpoint.find(time.monotonic() + deadline)
 
 
 def _read(response: requests.Response, issuer: str, allow_http: bool) -> Metadata:
@@ -195,11 +144,10 @@ def _read(response: requests.Response, issuer: str, allow_http: bool) -> Metadat
     if named != issuer:  # a counterfeit would be sent the client secret (RFC 8414 §3.3)
         named = Redactor().line(named) if isinstance(named, str) else None
         raise ValueError(f"names issuer {named!r}, expected {str(issuer)!r}")
-    aliases: JSON = members.get("mtls_endpoint_aliases")
     alias = None
-    if isinstance(aliases, dict):
-        with contextlib.suppress(ValueError):  # clients without a certificate do not need it
-            alias = _endpoint(aliases.get("token_endpoint"), issuer, allow_http)
+    # Clients without a certificate do not need it.
+    with contextlib.suppress(LookupError, TypeError, ValueError):
+        alias = _endpoint(members["mtls_endpoint_aliases"]["token_endpoint"], issuer, allow_http)
     methods: JSON = members.get("token_endpoint_auth_methods_supported")
     if not isinstance(methods, list):
         methods = ["client_secret_basic"]  # the default of RFC 8414 §2
@@ -228,8 +176,8 @@ class _Found(NamedTuple):
 
     metadata: Metadata
     endpoint: TokenEndpoint
-    method: str | None  # for sending the client secret; None: as the client authentication does
-    at: float = 0.0  # a moment on the monotonic clock
+    method: ClientAuthName | None  # for sending the client secret; None: that of the client
+    at: float  # a moment on the monotonic clock
 
 
 class IssuerEndpoint(TokenEndpoint):
@@ -271,43 +219,36 @@ class IssuerEndpoint(TokenEndpoint):
         """
         found = self._found
         if found is None or self._look_again:
-            found = self._look_up(until)
+            self._look_again = False
+            found = self._found = self._look_up(found, until)
         if found.method is not None and isinstance(auth, ClientSecretAuth):
-            auth = _BY_SECRET[found.method](auth.client_secret, self._issuer)
+            auth = client_auth_for(found.method, auth.client_secret, self._issuer)
         try:
             return found.endpoint.ask_as(auth, request, until)
         except TokenError:
             self._look_again = time.monotonic() - found.at >= MIN_METADATA_AGE
             raise
 
-    def _look_up(self, until: float) -> _Found:
-        known, self._look_again = self._found, False
+    def _look_up(self, known: _Found | None, until: float) -> _Found:
         try:
-            metadata = _find(
-                self._issuer,
-                until,
-                allow_http=self.allow_http,
-                session=self.session,
-                timeout=self.timeout,
-                retries=self.retries,
-                cert=certificate(self.client_auth),
-            )
-            # An endpoint has learned which body it reads: unchanged metadata keeps it.
-            found = known
-            if found is None or found.metadata != metadata:
-                found = self._found_in(metadata)
+            metadata = self.find(until)
+            if known is None or metadata != known.metadata:
+                known = self._follow(metadata)
         except TokenError as error:
             if known is None:
                 raise
-            found = known
             self._log("metadata_failed", failure=error)
-        self._found = found._replace(at=time.monotonic())
-        return self._found
+        # With unchanged metadata the endpoint stays: it has learned which body it reads.
+        return known._replace(at=time.monotonic())
 
-    def _found_in(self, metadata: Metadata) -> _Found:
-        url, method, listed = metadata.token_endpoint, None, metadata.client_auth_methods
-        has_cert = self.session is not None and self.session.cert
-        if has_cert or isinstance(self.client_auth, TLSClientAuth):
+    def _follow(self, metadata: Metadata) -> _Found:
+        """Return the endpoint that the metadata names for this client, and how to ask there.
+
+        :raises TokenError: if no method that it lists can send the client secret.
+        """
+        url, listed = metadata.token_endpoint, metadata.client_auth_methods
+        method: ClientAuthName | None = None
+        if isinstance(self.client_auth, TLSClientAuth) or getattr(self.session, "cert", None):
             url = metadata.mtls_token_endpoint or url
         if self._issuer.choose_auth and isinstance(self.client_auth, ClientSecretAuth):
             method = next((name for name in _BY_SECRET if name in listed), None)
@@ -318,4 +259,53 @@ class IssuerEndpoint(TokenEndpoint):
                     "with a client_secret; pass another client_auth"
                 )
         endpoint = TokenEndpoint(url, self.client_id, self.client_auth, **self._settings)
-        return _Found(metadata, endpoint, method)
+        return _Found(metadata, endpoint, method, time.monotonic())
+
+    def find(self, until: float) -> Metadata:
+        """Return the metadata of the issuer.
+
+        :param until: the moment, on the monotonic clock, at which to give up.
+        :raises TokenError: if there is none that can be used.
+        """
+        failure, problems = f"no metadata of issuer {self._issuer}: ", list[str]()
+        answers: list[requests.Response] = []
+        for url in self._issuer.metadata_urls:
+            try:
+                answers.append(self._get(url, until))
+                return _read(answers[-1], self._issuer, self.allow_http)
+            except CallableError:  # an insecure proxy
+                raise
+            except ValueError as error:
+                problems.append(f"{url} {Redactor().line(str(error))}")
+            except Exception as error:  # the other URL is on the same server
+                request = requests.Request("GET", url).prepare()
+                what = failure + "; ".join([*problems, url])
+                raise_unanswered(what, request, error, Redactor())
+        # A temporary failure comes first: the same request may succeed later.
+        answers.sort(key=lambda answer: answer.status_code not in RETRY_STATUSES)
+        status = answers[0].status_code if answers else None
+        raise TokenError(
+            f"{failure}{'; '.join(problems)}; check the issuer, or pass the token endpoint",
+            status_code=status,
+            retryable=status in RETRY_STATUSES,
+            retry_after=retry_after(answers[0]) if answers else None,
+        )
+
+    def _get(self, url: str, until: float) -> requests.Response:
+        """Return the answer, after redirects within the origin.
+
+        :raises ValueError: if it redirects to another origin, or too often.
+        """
+        start, cert = origin(url), certificate(self.client_auth)
+        for _ in range(MAX_REDIRECTS + 1):
+            request = RetriedRequest("GET", url, lambda: (b"", HEADERS), until)
+            answer = send(request, self.session, self.timeout, self.retries, cert, self.allow_http)
+            if not answer.is_redirect:
+                return answer
+            url = urljoin(url, answer.headers["Location"])
+            if origin(url) != start:
+                where = origin(url) or "no URL"
+                raise ValueError(
+                    f"redirects to {where}, and only those within its origin are followed"
+                )
+        raise ValueError(f"redirects more than {MAX_REDIRECTS} times")
