@@ -50,12 +50,7 @@ def log(
     failure: TokenError | None = None,
     **fields: str | float | None,
 ) -> None:
-    """Log an event; exceptions of handlers and filters are suppressed.
-
-    :param token: logged by its fingerprint.
-    :param failure: logged by its text, its OAuth error code and its status.
-    :param fields: further fields, none of them secret.
-    """
+    """Log an event with its fields, none of them secret; a token by its fingerprint alone."""
     level, message = EVENTS[event]
     if logger.isEnabledFor(level):
         if token is not None:

@@ -24,7 +24,7 @@ MAX_TEXT = 64 * 1024
 class Redactor:
     """Removes secrets from a server's text, in case it repeats what was sent.
 
-    :param secrets: those of up to four characters are not removed: they may be part of a word.
+    Those of up to four characters are not removed: they may be part of a word.
     """
 
     def __init__(self, *secrets: str) -> None:

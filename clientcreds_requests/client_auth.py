@@ -76,11 +76,7 @@ class ClientSecretAuth(ABC):
         """Complete the token request."""
 
     def current(self) -> Self:
-        """Return the same method with the secret of this moment.
-
-        :raises TypeError, ValueError: if the callable returns what cannot be a secret.
-        :raises Exception: whatever the callable raises.
-        """
+        """Return the same method with the secret of this moment."""
         twin = object.__new__(type(self))
         vars(twin).update(vars(self), client_secret=self.secret())
         return twin
@@ -297,7 +293,6 @@ def client_auth_for(
     """Return the method of that name with that secret; a callable is returned as it is.
 
     :param issuer: the audience of ``client_secret_jwt``.
-    :raises ValueError: if they cannot be combined.
     """
     if callable(method) or method == "none":
         if secret is not None:

@@ -47,11 +47,9 @@ _BY_SECRET: tuple[ClientAuthName, ...] = (
 
 
 class Issuer(str):
-    """An issuer identifier, in the place of a token endpoint.
+    """An issuer identifier, exactly as the server writes it, in the place of a token endpoint.
 
-    :param identifier: a URL, exactly as the server writes it.
     :param choose_auth: True if the metadata may choose the method for sending the client secret.
-    :raises TypeError, ValueError: if it is no issuer identifier (RFC 8414 §2).
     """
 
     choose_auth: bool
@@ -131,10 +129,7 @@ def discover(
 
 
 def _read(response: requests.Response, issuer: str, allow_http: bool) -> Metadata:
-    """Return the metadata in an answer.
-
-    :raises ValueError: if it is not the issuer's, or cannot be used.
-    """
+    """Return the metadata in an answer; a ValueError says why it cannot be used."""
     members = json_value(text_of(response))
     if response.status_code != 200:
         raise ValueError(f"answers with status {response.status_code}")
@@ -186,12 +181,6 @@ class IssuerEndpoint(TokenEndpoint):
     The metadata is fetched with the first token request, and again after a failed one if it is
     older than five minutes, since the endpoint may have moved. If that fails, the known metadata
     stays in use.
-
-    :param issuer: the :class:`Issuer`.
-    :param client_id: the client's identifier.
-    :param client_auth: how the client authenticates; with a client secret, by the method that the
-        metadata lists if the issuer has ``choose_auth``.
-    :param settings: as for :class:`TokenEndpoint`.
     """
 
     def __init__(
@@ -213,10 +202,7 @@ class IssuerEndpoint(TokenEndpoint):
         return super().asked_at() if self._found is None else self._found.endpoint.asked_at()
 
     def ask_as(self, auth: ClientAuth, request: TokenRequest, until: float) -> Token:
-        """Request a token from the endpoint that the metadata names.
-
-        :raises TokenError: if there is none.
-        """
+        """Request a token from the endpoint that the metadata names."""
         found = self._found
         if found is None or self._look_again:
             self._look_again = False
@@ -242,10 +228,7 @@ class IssuerEndpoint(TokenEndpoint):
         return known._replace(at=time.monotonic())
 
     def _follow(self, metadata: Metadata) -> _Found:
-        """Return the endpoint that the metadata names for this client, and how to ask there.
-
-        :raises TokenError: if no method that it lists can send the client secret.
-        """
+        """Return the endpoint that the metadata names for this client, and how to ask there."""
         url, listed = metadata.token_endpoint, metadata.client_auth_methods
         method: ClientAuthName | None = None
         if isinstance(self.client_auth, TLSClientAuth) or getattr(self.session, "cert", None):
@@ -262,11 +245,7 @@ class IssuerEndpoint(TokenEndpoint):
         return _Found(metadata, endpoint, method, time.monotonic())
 
     def find(self, until: float) -> Metadata:
-        """Return the metadata of the issuer.
-
-        :param until: the moment, on the monotonic clock, at which to give up.
-        :raises TokenError: if there is none that can be used.
-        """
+        """Return the metadata of the issuer; give up at ``until``."""
         failure, problems = f"no metadata of issuer {self._issuer}: ", list[str]()
         answers: list[requests.Response] = []
         for url in self._issuer.metadata_urls:
@@ -292,10 +271,7 @@ class IssuerEndpoint(TokenEndpoint):
         )
 
     def _get(self, url: str, until: float) -> requests.Response:
-        """Return the answer, after redirects within the origin.
-
-        :raises ValueError: if it redirects to another origin, or too often.
-        """
+        """Return the answer, after redirects within the origin."""
         start, cert = origin(url), certificate(self.client_auth)
         for _ in range(MAX_REDIRECTS + 1):
             request = RetriedRequest("GET", url, lambda: (b"", HEADERS), until)

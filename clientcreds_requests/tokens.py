@@ -139,9 +139,7 @@ def _resources(resources: Iterable[str] | None) -> tuple[str, ...]:
         with contextlib.suppress(ValueError):
             if urlsplit(uri).scheme and "#" not in uri and re.fullmatch(_VISIBLE, uri):
                 continue
-        raise ValueError(
-            f"resources: {uri!r} is not an absolute URI without fragment (RFC 8707 §2)"
-        )
+        raise ValueError(f"resources: {uri!r} is not an absolute URI, or has a fragment (RFC 8707)")
     return uris
 
 
