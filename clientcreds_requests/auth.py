@@ -106,7 +106,7 @@ class ClientCredentialsAuth(AuthBase):
     ) -> None:
         if sys.platform == "emscripten":
             warn_caller(_BROWSER_WARNING)
-        issuer = token_endpoint if isinstance(token_endpoint, Issuer) else None
+        issuer = token_endpoint if isinstance(token_endpoint, Issuer) else ""
         #: Makes the token requests; shared with siblings.
         self.endpoint: TokenEndpoint = (IssuerEndpoint if issuer else TokenEndpoint)(
             token_endpoint,

@@ -286,13 +286,11 @@ def _base64url(data: bytes) -> str:
 
 
 def client_auth_for(
-    method: ClientAuth | ClientAuthName,
-    secret: str | Callable[[], str] | None,
-    issuer: str | None = None,
+    method: ClientAuth | ClientAuthName, secret: str | Callable[[], str] | None, issuer: str = ""
 ) -> ClientAuth:
     """Return the method of that name with that secret; a callable is returned as it is.
 
-    :param issuer: the audience of ``client_secret_jwt``.
+    :param issuer: the audience of ``client_secret_jwt``, which is rejected without one.
     """
     if callable(method) or method == "none":
         if secret is not None:
@@ -301,17 +299,14 @@ def client_auth_for(
                 "take the secret itself, as in client_auth=ClientSecretBasic(secret)"
             )
         return method if callable(method) else no_client_auth
-    kinds: dict[str, Callable[[str | Callable[[], str]], ClientAuth]] = {
-        "client_secret_post": ClientSecretPost,
-        "client_secret_basic": ClientSecretBasic,
-    }
-    if issuer is not None:
-        kinds["client_secret_jwt"] = functools.partial(ClientSecretJWT, audience=issuer)
-    if method not in list(kinds):
+    by_issuer = ("client_secret_jwt",) if issuer else ()
+    if method not in ("client_secret_post", "client_secret_basic", *by_issuer):
         raise ValueError(
             "client_auth must be 'client_secret_post', 'client_secret_basic', 'none' or a callable "
             "such as ClientSecretJWT(secret, audience=issuer)"
         )
     if secret is None:
         raise ValueError(f"client_secret is needed for {method}; TLSClientAuth() needs none")
-    return kinds[method](secret)
+    if method == "client_secret_jwt":
+        return ClientSecretJWT(secret, issuer)
+    return ClientSecretPost(secret) if method == "client_secret_post" else ClientSecretBasic(secret)

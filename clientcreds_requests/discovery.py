@@ -69,12 +69,8 @@ class Issuer(str):
     def metadata_urls(self) -> tuple[str, str]:
         """Where its metadata may be: RFC 8414 §3.1, then OpenID Connect Discovery §4."""
         base = prepare_url("issuer", self).rstrip("/")
-        path = urlsplit(base).path
-        host = base.removesuffix(path)
-        return (
-            f"{host}/.well-known/oauth-authorization-server{path}",
-            f"{base}/.well-known/openid-configuration",
-        )
+        inserted = f"/.well-known/oauth-authorization-server{urlsplit(base).path}"
+        return urljoin(base, inserted), f"{base}/.well-known/openid-configuration"
 
 
 class Metadata(NamedTuple):
