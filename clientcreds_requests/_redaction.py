@@ -31,9 +31,9 @@ class Redactor:
         self._given: set[str] = set()
         self.add(secrets)
 
-    def add(self, secrets: Iterable[str]) -> None:
-        """Remove these, too."""
-        self._given.update(secrets)
+    def add(self, secrets: Iterable[object]) -> None:
+        """Remove these, too, as far as they are text."""
+        self._given.update(secret for secret in secrets if isinstance(secret, str))
         forms = {form for secret in self._given if len(secret) > 4 for form in _forms(secret)}
         self._secrets = sorted(forms, key=len, reverse=True)
 
@@ -54,10 +54,6 @@ class Redactor:
         text = "".join(c if c.isprintable() else " " for c in shown)
         text = self(" ".join(text.split()))  # which may have completed a secret with spaces
         return text if len(text) <= limit else f"{text[:limit]}..."
-
-    def knowing(self, token: object) -> Redactor:
-        """Return a redactor that removes a token, too."""
-        return Redactor(*self._given, token) if isinstance(token, str) else self
 
 
 def _forms(secret: str) -> tuple[str, ...]:

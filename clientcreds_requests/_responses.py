@@ -108,7 +108,7 @@ def read_token(
             return token_of(members, sent_at, bound=bound, default_lifetime=default_lifetime)
         except ValueError as error:
             problem = str(error)
-    redact = redact.knowing(members.get("access_token"))
+    redact.add([members.get("access_token")])
     code, description = first_text(value, CODES, numbers=True), first_text(value, DESCRIPTIONS)
     if code == str(status):  # a repetition
         code = ""

@@ -204,7 +204,8 @@ class Check:
         """Put what came of an attempt into few words."""
         token, error = attempt.token, attempt.error
         if token is not None:
-            scope = self._redact.knowing(token.access_token).line(token.scope or "", 200)
+            self._redact.add([token.access_token])
+            scope = self._redact.line(token.scope or "", 200)
             known = attempt.lifetime < math.inf
             expiry = f"expires in {attempt.lifetime:.0f} s" if known else "no expires_in"
             return f"token, {expiry}" + (f', scope "{scope}"' if scope else "")

@@ -22,7 +22,6 @@ URL = "http://127.0.0.1:12345/token"
 SENT = Moment(1_800_000_000.0, 5_000.0)
 _ISSUER = ISSUER.replace(PORT.decode(), "12345")
 _METHOD = ClientSecretPost(CLIENT_SECRET)
-_REDACT = Redactor(CLIENT_SECRET)
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-9][0-9]{2})(?: |$)")
 
 
@@ -64,7 +63,7 @@ def _token(response: requests.Response, url: str) -> object:
         # Each kind of client in turn, by what is the same whenever the case is run again.
         kind = len(response.content) % 3
         return read_token(
-            *(response, url, SENT, _REDACT),
+            *(response, url, SENT, Redactor(CLIENT_SECRET)),
             bound=kind == 1,
             asserted=kind == 2,
             default_lifetime=None if kind else 600.0,
@@ -78,7 +77,7 @@ def _metadata(response: requests.Response) -> str:
         found = _read(response, _ISSUER, False)
     except ValueError as error:
         # find() makes a line of it.
-        judge_text(_REDACT.line(str(error)))
+        judge_text(Redactor(CLIENT_SECRET).line(str(error)))
         return f"no metadata: {re.sub('[^a-z ].*', '', str(error))}"
     for url in (found.token_endpoint, found.mtls_token_endpoint):
         if url is not None:
