@@ -286,7 +286,7 @@ def _base64url(data: bytes) -> str:
 
 
 def client_auth_for(
-    method: ClientAuth | ClientAuthName, secret: str | Callable[[], str] | None, issuer: str = ""
+    method: ClientAuth | str, secret: str | Callable[[], str] | None, issuer: str = ""
 ) -> ClientAuth:
     """Return the method of that name with that secret; a callable is returned as it is.
 

@@ -17,7 +17,6 @@ from ._urls import origin, prepare_url, require_secure
 from .adapters import HEADERS, RetriedRequest, retry_after, send
 from .client_auth import (
     ClientAuth,
-    ClientAuthName,
     ClientSecretAuth,
     TLSClientAuth,
     client_auth_for,
@@ -39,11 +38,7 @@ MAX_REDIRECTS = 3
 MIN_METADATA_AGE = 300.0
 
 # The methods with a client secret, by preference: what needs no encoding comes first.
-_BY_SECRET: tuple[ClientAuthName, ...] = (
-    "client_secret_post",
-    "client_secret_basic",
-    "client_secret_jwt",
-)
+_BY_SECRET = ("client_secret_post", "client_secret_basic", "client_secret_jwt")
 
 
 class Issuer(str):
@@ -167,8 +162,8 @@ class _Found(NamedTuple):
 
     metadata: Metadata
     endpoint: TokenEndpoint
-    method: ClientAuthName | None  # for sending the client secret; None: that of the client
-    at: float  # a moment on the monotonic clock
+    method: str | None  # for sending the client secret; None: as the client authentication does
+    at: float = 0.0  # a moment on the monotonic clock
 
 
 class IssuerEndpoint(TokenEndpoint):
@@ -225,8 +220,7 @@ class IssuerEndpoint(TokenEndpoint):
 
     def _follow(self, metadata: Metadata) -> _Found:
         """Return the endpoint that the metadata names for this client, and how to ask there."""
-        url, listed = metadata.token_endpoint, metadata.client_auth_methods
-        method: ClientAuthName | None = None
+        url, method, listed = metadata.token_endpoint, None, metadata.client_auth_methods
         if isinstance(self.client_auth, TLSClientAuth) or getattr(self.session, "cert", None):
             url = metadata.mtls_token_endpoint or url
         if self._issuer.choose_auth and isinstance(self.client_auth, ClientSecretAuth):
@@ -238,7 +232,7 @@ class IssuerEndpoint(TokenEndpoint):
                     "with a client_secret; pass another client_auth"
                 )
         endpoint = TokenEndpoint(url, self.client_id, self.client_auth, **self._settings)
-        return _Found(metadata, endpoint, method, time.monotonic())
+        return _Found(metadata, endpoint, method)
 
     def find(self, until: float) -> Metadata:
         """Return the metadata of the issuer; give up at ``until``."""
