@@ -12,16 +12,14 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias, cast
 
+from ._checks import text
+
 try:
     import jwt
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
     from cryptography.hazmat.primitives.hashes import SHA256
-    from cryptography.hazmat.primitives.serialization import (
-        Encoding,
-        PublicFormat,
-        load_pem_private_key,
-    )
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
     from jwt.utils import base64url_encode
 except ImportError as _error:
     raise ImportError(
@@ -46,36 +44,25 @@ _ALGORITHMS = {
     "Ed25519": ("EdDSA",),
     "Ed448": ("EdDSA",),
 }
-_CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
-_CURVE_OF: dict[str, ec.EllipticCurve] = {
-    "ES256": ec.SECP256R1(),
-    "ES384": ec.SECP384R1(),
-    "ES512": ec.SECP521R1(),
-}
+_CURVES = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1(), "P-521": ec.SECP521R1()}
 _BY_TYPE = {"RSA": "RS256", "EC": "ES256", "OKP": "EdDSA"}  # what PyJWT reads a JWK by
 _PEM_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
 
 
 class SigningKey(NamedTuple):
-    """A private key, and how it signs.
-
-    :param private: the key itself.
-    :param public: its public half as a JWK, with the members of its thumbprint alone.
-    :param algorithm: as in RFC 7518 §3.1.
-    :param kid: what its JWK calls it.
-    :param certificate: thumbprint of the certificate that came with it, as in ``x5t#S256``.
-    """
+    """A private key, and how it signs."""
 
     private: PrivateKey
-    public: dict[str, str]
-    algorithm: str
-    kid: str | None
-    certificate: str | None
+    public: dict[str, str]  # a JWK with the members of its thumbprint alone
+    algorithm: str  # RFC 7518 §3.1
+    kid: str | None  # of its JWK
+    certificate: str | None  # thumbprint of the one that came with it: x5t#S256
 
     @property
     def thumbprint(self) -> str:
-        """The thumbprint of the public half (RFC 7638)."""
-        return thumbprint(self.public)
+        """The thumbprint of the public half (RFC 7638 §3)."""
+        canonical = json.dumps(self.public, sort_keys=True, separators=(",", ":"))
+        return base64url_encode(hashlib.sha256(canonical.encode()).digest()).decode()
 
     def sign(self, claims: Mapping[str, Any], header: Mapping[str, Any]) -> str:
         """Return the claims as a signed JWT."""
@@ -83,21 +70,16 @@ class SigningKey(NamedTuple):
 
 
 def read_key(what: str, key: object, algorithm: str | None = None) -> SigningKey:
-    """Return the key in PEM, in a JWK, or the one that is given as an object.
+    """Return a :data:`KeySource` as what signs with the algorithm, or with the usual one.
 
-    :param what: the argument's name, for the error.
-    :param key: a :data:`KeySource`.
-    :param algorithm: None for the JWK's own, or the usual one for its kind.
-    :raises TypeError, ValueError: if it is no private key, or cannot sign like that.
+    :raises TypeError, ValueError: if it cannot; the message names the argument, ``what``.
     """
     jwk: dict[str, Any] = {}
     certificate = None
+    if isinstance(key, (str, bytes)):
+        key = _attempt(json.loads, key) or key
     if isinstance(key, str):
         key = key.encode(errors="replace")
-    if isinstance(key, bytes) and key.lstrip().startswith(b"{"):
-        key = _attempt(json.loads, key)
-        if key is None:
-            raise ValueError(f"{what} begins like a JWK but is no JSON")
     if isinstance(key, bytes):
         key, certificate = _from_pem(what, key)
     elif isinstance(key, Mapping):
@@ -105,36 +87,27 @@ def read_key(what: str, key: object, algorithm: str | None = None) -> SigningKey
         key = _from_jwk(what, jwk)
     public = _public_jwk(what, key)
     kind = public.get("crv", "RSA")
-    if algorithm is None and jwk.get("alg") is not None:
-        algorithm = check_algorithm(f"the alg in {what}", jwk["alg"])
-    algorithm = algorithm or _ALGORITHMS[kind][0]
-    if algorithm not in _ALGORITHMS[kind]:
+    signs_with: str = algorithm or jwk.get("alg") or _ALGORITHMS[kind][0]
+    if signs_with not in _ALGORITHMS[kind]:
         fitting = ", ".join(_ALGORITHMS[kind])
-        raise ValueError(f"algorithm {algorithm} does not fit {what} ({kind}): use {fitting}")
-    kid = jwk.get("kid")
-    if not isinstance(kid, str | None):
-        raise TypeError(f"the kid in {what} must be a str, not {type(kid).__name__}")
-    return SigningKey(cast("PrivateKey", key), public, algorithm, kid or None, certificate)
+        raise ValueError(f"the algorithm does not fit {what} ({kind}): use {fitting}")
+    kid = text(f"the kid in {what}", jwk["kid"]) if jwk.get("kid") else None
+    return SigningKey(cast("PrivateKey", key), public, signs_with, kid, certificate)
 
 
 def new_key(algorithm: str) -> PrivateKey:
-    """Return a new key for the algorithm.
-
-    :raises TypeError, ValueError: if it is not an asymmetric algorithm.
-    """
+    """Return a new key for the algorithm."""
     check_algorithm("algorithm", algorithm)
-    if algorithm == "EdDSA":
-        return ed25519.Ed25519PrivateKey.generate()
-    if algorithm in _CURVE_OF:
-        return ec.generate_private_key(_CURVE_OF[algorithm])
-    return rsa.generate_private_key(65537, 2048)
+    kind = next(kind for kind, names in _ALGORITHMS.items() if algorithm in names)
+    if kind == "RSA":
+        return rsa.generate_private_key(65537, 2048)
+    if kind in _CURVES:
+        return ec.generate_private_key(_CURVES[kind])
+    return ed25519.Ed25519PrivateKey.generate()
 
 
 def check_algorithm(what: str, algorithm: object) -> str:
-    """Return the name of an asymmetric algorithm; the error does not quote it: it may be the key.
-
-    :raises TypeError, ValueError: if it is none.
-    """
+    """Return the name of an asymmetric algorithm; no error quotes it: it may be the key."""
     if not isinstance(algorithm, str):
         raise TypeError(f"{what} must be a str, not {type(algorithm).__name__}")
     known = dict.fromkeys(name for names in _ALGORITHMS.values() for name in names)
@@ -143,89 +116,65 @@ def check_algorithm(what: str, algorithm: object) -> str:
     return algorithm
 
 
-def thumbprint(public: Mapping[str, str]) -> str:
-    """Return the SHA-256 thumbprint of a public JWK that has the required members alone."""
-    canonical = json.dumps(dict(public), sort_keys=True, separators=(",", ":"))  # RFC 7638 §3
-    return base64url_encode(hashlib.sha256(canonical.encode()).digest()).decode()
-
-
-def _from_pem(what: str, pem: bytes) -> tuple[object, str | None]:
+def _from_pem(what: str, pem: bytes) -> tuple[Any, str | None]:
     """Return the key, and the thumbprint of the first certificate beside it."""
     # Versions of cryptography differ in what they step over to find a block.
     blocks = [(block[1], block[0]) for block in _PEM_BLOCK.finditer(pem)]
-    if not blocks:
-        raise ValueError(f"{what} is neither PEM nor a JWK: pass the content of the key's file")
     private = [block for label, block in blocks if label.endswith(b"PRIVATE KEY")]
     if len(private) != 1:
-        raise ValueError(f"{what} must hold one private key; it holds {len(private)}")
-    if b"ENCRYPTED" in private[0]:
         raise ValueError(
-            f"{what} is encrypted: pass the object that cryptography's "
-            "load_pem_private_key(pem, password) returns"
+            f"{what} must hold one private key, as PEM or a JWK; it holds {len(private)}: pass the "
+            "content of the key's file"
         )
     key = _attempt(lambda block: load_pem_private_key(block, None), private[0])
     if key is None:
         raise ValueError(
-            f"{what} cannot be read: pass PKCS#8, PKCS#1 or SEC1 as PEM, with its line breaks"
+            f"{what} cannot be read: pass PKCS#8, PKCS#1 or SEC1 as PEM, with its line breaks; one "
+            "that is encrypted as what cryptography's load_pem_private_key(pem, password) returns"
         )
-    for label, block in blocks:
-        if label == b"CERTIFICATE":
-            return key, _certificate_of(what, key, block)
-    return key, None
-
-
-def _certificate_of(what: str, key: Any, pem: bytes) -> str:
-    certificate = _attempt(x509.load_pem_x509_certificate, pem)
-    if certificate is None:
-        raise ValueError(f"the certificate in {what} cannot be read: pass the whole PEM")
-    if _attempt(lambda found: found.public_key() == key.public_key(), certificate) is not True:
+    chain = [block for label, block in blocks if label == b"CERTIFICATE"]
+    if not chain:
+        return key, None
+    certificate = _attempt(x509.load_pem_x509_certificate, chain[0])
+    if _attempt(lambda found: found.public_key(), certificate) != key.public_key():
         raise ValueError(
-            f"the first certificate in {what} does not belong to the private key: pass the "
-            "client's own first, or none"
+            f"the first certificate in {what} is not one of its private key: pass the client's own "
+            "first, or none"
         )
-    return base64url_encode(certificate.fingerprint(SHA256())).decode()
+    return key, base64url_encode(certificate.fingerprint(SHA256())).decode()
 
 
 def _from_jwk(what: str, jwk: dict[str, Any]) -> object:
-    kty = jwk.get("kty")
-    if kty == "oct":
-        raise ValueError(f"{what} is a symmetric JWK: pass a private one; see ClientSecretJWT")
-    if kty not in list(_BY_TYPE):
-        raise ValueError(f"{what} must be a JWK whose kty is RSA, EC or OKP")
-    if "d" not in jwk:
-        raise ValueError(f"{what} is a public JWK: pass the private one, with its d")
-    read = jwt.get_algorithm_by_name(_BY_TYPE[kty]).from_jwk
+    algorithm = _BY_TYPE.get(str(jwk.get("kty")))
+    if algorithm is None or "d" not in jwk:
+        raise ValueError(f"{what} must be a private JWK, with a d, whose kty is RSA, EC or OKP")
+    read = jwt.get_algorithm_by_name(algorithm).from_jwk
     key = _attempt(read, jwk)
     # An OKP key is made of its d alone: that may be another's.
     public = _attempt(read, {name: jwk[name] for name in jwk if name != "d"})
-    if key is None or public is None or key.public_key() != public:
+    if key is None or key.public_key() != public:
         raise ValueError(f"{what} is a JWK that cannot be read: pass the whole of it")
     return key
 
 
 def _public_jwk(what: str, key: object) -> dict[str, str]:
     """Return the public half of a key, with the members of its thumbprint alone."""
+    if not isinstance(key, PrivateKey):
+        raise TypeError(
+            f"{what} must be a private RSA, EC or EdDSA key, as PEM, as a JWK or as an object of "
+            f"cryptography; not {type(key).__name__}"
+        )
+    algorithm = "EdDSA"
     if isinstance(key, rsa.RSAPrivateKey):
+        algorithm = "RS256"
         if key.key_size < 2048:
-            raise ValueError(
-                f"{what} is an RSA key of {key.key_size} bits: pass one of 2048 or more"
-            )
-        jwk = jwt.get_algorithm_by_name("RS256").to_jwk(key.public_key(), as_dict=True)
-        return {name: jwk[name] for name in ("e", "kty", "n")}
-    if isinstance(key, ec.EllipticCurvePrivateKey):
-        if key.curve.name not in _CURVES:
+            raise ValueError(f"{what} is RSA of {key.key_size} bits: pass one of 2048 or more")
+    elif isinstance(key, ec.EllipticCurvePrivateKey):
+        algorithm = "ES256"
+        if key.curve.name not in {curve.name for curve in _CURVES.values()}:
             raise ValueError(f"{what} must be on the curve P-256, P-384 or P-521")
-        # Not by PyJWT: before 2.10 it drops the leading zeros of coordinates.
-        point = key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-        size = len(point) // 2  # of either coordinate; before both stands one byte
-        x, y = base64url_encode(point[1 : 1 + size]), base64url_encode(point[1 + size :])
-        return {"crv": _CURVES[key.curve.name], "kty": "EC", "x": x.decode(), "y": y.decode()}
-    if isinstance(key, (ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey)):
-        return jwt.get_algorithm_by_name("EdDSA").to_jwk(key.public_key(), as_dict=True)
-    raise TypeError(
-        f"{what} must be a private RSA, EC or EdDSA key, as PEM, as a JWK or as an object of "
-        f"cryptography; not {type(key).__name__}"
-    )
+    jwk = jwt.get_algorithm_by_name(algorithm).to_jwk(key.public_key(), as_dict=True)
+    return {name: jwk[name] for name in ("crv", "e", "kty", "n", "x", "y") if name in jwk}
 
 
 def _attempt(read: Callable[[Any], Any], value: object) -> Any:
