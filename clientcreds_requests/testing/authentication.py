@@ -18,32 +18,27 @@ def authenticate(
     :param clients: the secrets of the registered clients, by client id.
     :param methods: the client authentication methods to accept.
     """
-    params = request.params
     authorization = request.headers.get("Authorization")
-    offers = {
-        "client_secret_basic": authorization is not None,
-        "client_secret_post": "client_secret" in params,
-        "client_assertion": "client_assertion" in params,
-    }
-    offered = [method for method, is_offered in offers.items() if is_offered]
-    if len(offered) > 1:
-        return oauth_error("invalid_request", f"more than one of {', '.join(offered)}")
-    client_id, secret = params.get("client_id"), params.get("client_secret")
-    headers = {}
+    client_id, secret = map(request.params.get, ("client_id", "client_secret"))
+    method, headers = "client_secret_post", {}
     if authorization is not None:
+        method = "client_secret_basic"
         headers = {"WWW-Authenticate": 'Basic realm="token endpoint", charset="UTF-8"'}
+        if secret is not None:
+            return oauth_error("invalid_request", "a client_secret beside an Authorization header")
+        named = client_id
         try:
             client_id, secret = _decode_basic(authorization)
         except ValueError:
             return oauth_error("invalid_client", "malformed Authorization", 401, headers)
-        if params.get("client_id", client_id) != client_id:
+        if named not in (None, client_id):
             return oauth_error("invalid_request", "two client ids")
-    if not offered or offered[0] not in methods:
+    if method not in methods:
         expected = ", ".join(sorted(methods))
         return oauth_error("invalid_client", f"authenticate with: {expected}", 401, headers)
     registered = clients.get(str(client_id), "")
     # JSON can bring lone surrogates, which plain UTF-8 refuses to encode.
-    given, right = (s.encode(errors="surrogatepass") for s in (str(secret), registered))
+    given, right = (s.encode(errors="surrogatepass") for s in (str(secret or ""), registered))
     if not secrets.compare_digest(given, right) or not registered:
         return oauth_error("invalid_client", "unknown client or wrong secret", 401, headers)
     return str(client_id)

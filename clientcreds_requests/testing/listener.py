@@ -7,7 +7,7 @@ import socket
 import struct
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from http.client import HTTPException, HTTPMessage
@@ -16,7 +16,7 @@ from time import monotonic
 from typing import TypeAlias
 from weakref import WeakSet
 
-from .messages import Answer, Fault, RecordedRequest, read_request
+from .messages import Answer, Fault, RecordedRequest, is_preflight, read_request
 
 Reply: TypeAlias = Answer | Fault | bytes | Iterable[bytes] | None
 """An answer, a fault, raw bytes (in one piece or several; then the connection is closed), or None:
@@ -25,6 +25,11 @@ Script: TypeAlias = Reply | Callable[[RecordedRequest], Reply]
 
 BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
+# What a page of another origin may send and read (Fetch standard: CORS). Content-Type is for a JSON
+# body; the others are for a token or the client's credentials on the request.
+_MAY_SEND = "Authorization, Content-Type, DPoP"
+_MAY_READ = "DPoP-Nonce, Retry-After, WWW-Authenticate"
+
 
 class Listener:
     """A listening socket, a thread for it, and a thread for each connection.
@@ -32,8 +37,8 @@ class Listener:
     :param identify: completes a request with who sent it, before it is recorded.
     :param respond: gives the regular answer to a request.
     :param latency: asked for each request: the seconds until it is answered.
+    :param cors: asked for each request: the origin whose pages may call from a browser, or None.
     :param scripted: is a request one of those that scripts are for?
-    :param headers: header fields to add to the answer to a request, unless it has them.
     """
 
     def __init__(
@@ -41,13 +46,13 @@ class Listener:
         identify: Callable[[RecordedRequest], RecordedRequest],
         respond: Callable[[RecordedRequest], Answer],
         latency: Callable[[], float],
+        cors: Callable[[], str | None] = lambda: None,
         scripted: Callable[[RecordedRequest], bool] = lambda _: True,
-        headers: Callable[[RecordedRequest], Mapping[str, str]] = lambda _: {},
     ) -> None:
         self.port: int = 0
         self.scripts: deque[Script] = deque()
         self._identify, self._respond, self._latency = identify, respond, latency
-        self._headers, self._scripted = headers, scripted
+        self._cors, self._scripted = cors, scripted
         self._state = threading.Condition()  # guards everything below
         self._stopped = True
         self._down = False
@@ -66,10 +71,10 @@ class Listener:
             self._down = down
             self._state.notify_all()  # requests in flight are reset too
 
-    def requests(self) -> list[RecordedRequest]:
-        """Return what has arrived, in that order, finished or in flight."""
+    def requests(self, *, preflights: bool = False) -> list[RecordedRequest]:
+        """Return what has arrived, in that order, finished or in flight; preflights apart."""
         with self._state:
-            return list(self._requests.values())
+            return [r for r in self._requests.values() if is_preflight(r) is preflights]
 
     def reset_records(self) -> None:
         """Forget what has arrived, for good: also what is in flight."""
@@ -164,6 +169,8 @@ class Listener:
             script: Script = None
             if self._down:
                 script = Fault.RESET
+            elif is_preflight(request):
+                script = Answer(204)
             elif self.scripts and self._scripted(request):
                 script = self.scripts.popleft()
         reply = script(request) if callable(script) else script
@@ -181,7 +188,7 @@ class Listener:
             if number in self._requests:
                 self._requests[number] = replace(request, status=status, ended=monotonic())
         if isinstance(reply, Answer):
-            content, persistent = reply.encode(request, self._headers(request))
+            content, persistent = reply.encode(request, self._cors_headers(request))
             connection.sendall(content)
             return persistent
         if reply is Fault.RESET:
@@ -190,6 +197,17 @@ class Listener:
             for part in (reply,) if isinstance(reply, bytes) else reply:
                 connection.sendall(part)
         return False
+
+    def _cors_headers(self, request: RecordedRequest) -> dict[str, str]:
+        origin = self._cors()
+        if origin is None:
+            return {}
+        headers = {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
+        if not is_preflight(request):
+            return {**headers, "Access-Control-Expose-Headers": _MAY_READ}
+        method = request.headers["Access-Control-Request-Method"]
+        asked = {"Access-Control-Allow-Methods": method, "Access-Control-Allow-Headers": _MAY_SEND}
+        return {**headers, **asked}
 
     def _record(self, request: RecordedRequest) -> int:
         self._arrivals += 1

@@ -16,10 +16,6 @@ from urllib.parse import parse_qsl
 TokenState: TypeAlias = Literal["valid", "expired", "revoked", "unknown", "none"]
 
 
-#: Where an issuer's metadata is (RFC 8414, OpenID Connect).
-METADATA_PATHS = {"/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"}
-
-
 class Fault(Enum):
     """What a server can do instead of answering."""
 
@@ -190,21 +186,6 @@ def _read_exactly(stream: BufferedReader, size: int) -> bytes:
 def is_preflight(request: RecordedRequest) -> bool:
     """Return True if a browser asks whether it may send the request that a page wants to send."""
     return request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
-
-
-def is_token_request(request: RecordedRequest) -> bool:
-    """Return True for a request to the token endpoint."""
-    return not (request.path.startswith("/.well-known/") or is_preflight(request))
-
-
-def is_metadata_request(request: RecordedRequest) -> bool:
-    """Return True for a request for the server's metadata."""
-    return request.path.startswith("/.well-known/") and not is_preflight(request)
-
-
-def is_call(request: RecordedRequest) -> bool:
-    """Return True for a request to the API."""
-    return not is_preflight(request)
 
 
 @dataclass(frozen=True)

@@ -11,20 +11,11 @@ from time import monotonic
 from typing import Literal
 
 from .authentication import authenticate
-from .cors import cors_headers
 from .listener import Listener, Script
-from .messages import (
-    METADATA_PATHS,
-    Answer,
-    IssuedToken,
-    RecordedRequest,
-    is_call,
-    is_metadata_request,
-    is_preflight,
-    is_token_request,
-    oauth_error,
-)
+from .messages import Answer, IssuedToken, RecordedRequest, oauth_error
 
+# Where an issuer's metadata is (RFC 8414, OpenID Connect).
+METADATA_PATHS = {"/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"}
 REPEATABLE = {"resource", "audience"}  # RFC 8707, RFC 8693
 BODIES = {"application/json": "json", "application/x-www-form-urlencoded": "form"}
 
@@ -93,15 +84,14 @@ class LocalAuthorizationServer:
             self._identify_client,
             self._respond,
             lambda: self.latency,
-            is_token_request,
-            self._cors_headers,
+            lambda: self.cors,
+            lambda request: not _is_for_metadata(request),
         )
         self._api = Listener(
             self._identify_token,
             self._respond_to_call,
             lambda: self.api_latency,
-            is_call,
-            self._cors_headers,
+            lambda: self.cors,
         )
 
     def start(self) -> LocalAuthorizationServer:
@@ -153,23 +143,23 @@ class LocalAuthorizationServer:
 
             assert [request.params["scope"] for request in server.token_requests] == ["api:read"]
         """
-        return [r for r in self._authorization_server.requests() if is_token_request(r)]
+        return [r for r in self._authorization_server.requests() if not _is_for_metadata(r)]
 
     @property
     def metadata_requests(self) -> list[RecordedRequest]:
         """The requests for the server's metadata in order of arrival."""
-        return [r for r in self._authorization_server.requests() if is_metadata_request(r)]
+        return [r for r in self._authorization_server.requests() if _is_for_metadata(r)]
 
     @property
     def api_requests(self) -> list[RecordedRequest]:
         """The requests to the API in order of arrival, with those in flight."""
-        return [r for r in self._api.requests() if is_call(r)]
+        return self._api.requests()
 
     @property
     def preflight_requests(self) -> list[RecordedRequest]:
         """The ``OPTIONS`` requests of browsers, which no script answers: endpoint, then API."""
-        requests = [*self._authorization_server.requests(), *self._api.requests()]
-        return [request for request in requests if is_preflight(request)]
+        listeners = (self._authorization_server, self._api)
+        return [r for listener in listeners for r in listener.requests(preflights=True)]
 
     @property
     def tokens(self) -> list[IssuedToken]:
@@ -262,13 +252,8 @@ class LocalAuthorizationServer:
         client = self._authenticate(request)
         return replace(request, client_id=client if isinstance(client, str) else None)
 
-    def _cors_headers(self, request: RecordedRequest) -> dict[str, str]:
-        return cors_headers(request, self.cors)
-
     def _respond(self, request: RecordedRequest) -> Answer:
-        if is_preflight(request):
-            return Answer(204)
-        if is_token_request(request):
+        if not _is_for_metadata(request):
             return self._respond_with_token(request)
         if request.path not in METADATA_PATHS:
             return Answer(404)
@@ -328,8 +313,6 @@ class LocalAuthorizationServer:
         )
 
     def _respond_to_call(self, request: RecordedRequest) -> Answer:
-        if is_preflight(request):
-            return Answer(204)
         challenge = 'Bearer realm="api"'
         if request.token_state == "none":  # RFC 6750 3.1: then without an error code
             return Answer(401, headers={"WWW-Authenticate": challenge})
@@ -348,3 +331,7 @@ class LocalAuthorizationServer:
             "scope": token.scope,
         }
         return Answer(200, echo)
+
+
+def _is_for_metadata(request: RecordedRequest) -> bool:
+    return request.path.startswith("/.well-known/")
