@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
@@ -22,17 +21,15 @@ from .._checks import identifier, seconds
 from .._redaction import forget_frames
 from .._urls import is_secure, prepare_url
 from ..exceptions import TokenError
-from ._asking import ask, checked, member, raise_no_token, read_file
+from ._asking import ask, checked, member, raise_no_token, read_token
 
-# How often a file that is empty or being written is read, and the seconds in between.
-_READS, _BETWEEN_READS = 5, 0.02
-
+# Without it, Azure's services answer nothing.
+_METADATA = {"Metadata": "true"}
 # The agent of Azure Arc puts its challenges there; no other file may be sent in answer to one.
 _ARC_FOLDERS = {
     "linux": "/var/opt/azcmagent/tokens",
     "win32": r"%ProgramData%\AzureConnectedMachineAgent\Tokens",
 }
-_MAX_ARC_KEY = 4096
 
 
 class IdentityToken(ABC):
@@ -57,11 +54,7 @@ class IdentityToken(ABC):
             return self._fetch()
         except TokenError as error:
             forget_frames(error)  # which hold what is sent to get a token
-            failure = error
-        try:
-            raise failure
-        finally:
-            del failure  # or it would be kept by its own traceback
+            raise error
 
     @abstractmethod
     def _fetch(self) -> str:
@@ -85,28 +78,7 @@ class FileToken(IdentityToken):
         self.path: str = _no_token("path", text)
 
     def _fetch(self) -> str:
-        where = f"the file {self.path}"
-        problem, missing = "", False
-        for attempt in range(_READS):
-            if attempt:
-                time.sleep(_BETWEEN_READS)
-            try:
-                content, is_whole = read_file(self.path)
-            except FileNotFoundError:  # it may be in the middle of being replaced
-                problem, missing = "there is no such file", True
-                continue
-            except OSError as error:
-                reason = error.strerror or type(error).__name__
-                raise_no_token(where, f"it cannot be read: {reason}")
-            missing = False
-            if not is_whole:
-                problem = "it changed each time it was read"
-            elif not content.strip():
-                problem = "it is empty"
-            else:
-                text = content.removeprefix(b"\xef\xbb\xbf").decode("ascii", "replace")
-                return checked(where, text.removesuffix("\n").removesuffix("\r"))
-        return raise_no_token(where, problem, retryable=not missing)
+        return read_token(self.path)
 
 
 class EnvToken(IdentityToken):
@@ -152,10 +124,7 @@ class GitHubActionsToken(IdentityToken):
         if not is_secure(url):  # the secret would travel in the clear
             raise_no_token(where, "ACTIONS_ID_TOKEN_REQUEST_URL is not https")
         query = {"audience": self.audience} if self.audience else {}
-
-        def fields() -> dict[str, str]:
-            return {"Authorization": f"bearer {os.environ['ACTIONS_ID_TOKEN_REQUEST_TOKEN']}"}
-
+        fields = {"Authorization": lambda: f"bearer {os.environ['ACTIONS_ID_TOKEN_REQUEST_TOKEN']}"}
         return member(where, ask(where, url, query, fields, self.timeout, direct=False), "value")
 
 
@@ -205,10 +174,7 @@ class AzureManagedIdentityToken(IdentityToken):
         if endpoint and os.environ.get("IDENTITY_HEADER"):
             where = "Azure's managed identity endpoint"
             query["api-version"] = "2019-08-01"
-
-            def fields() -> dict[str, str]:
-                return {"X-IDENTITY-HEADER": os.environ["IDENTITY_HEADER"]}
-
+            fields = {"X-IDENTITY-HEADER": lambda: os.environ["IDENTITY_HEADER"]}
             answer = ask(where, endpoint, query, fields, self.timeout)
         elif endpoint and os.environ.get("IMDS_ENDPOINT"):
             where = "Azure Arc"
@@ -217,14 +183,14 @@ class AzureManagedIdentityToken(IdentityToken):
         else:
             where = "Azure's Instance Metadata Service"
             query["api-version"] = "2018-02-01"
-            answer = ask(where, self.url, query, _metadata, self.timeout)
+            answer = ask(where, self.url, query, _METADATA, self.timeout)
         return member(where, answer, "access_token")
 
     def _ask_arc(self, where: str, endpoint: str, query: Mapping[str, str]) -> requests.Response:
         """Answer the agent's challenge with the file that only its group can read."""
         if self.client_id:
             raise_no_token(where, "it has no user-assigned identities: pass no client_id")
-        challenged = ask(where, endpoint, query, _metadata, self.timeout, expected=401)
+        challenged = ask(where, endpoint, query, _METADATA, self.timeout, expected=401)
         challenge = challenged.headers.get("WWW-Authenticate", "")
         found = re.fullmatch('Basic realm="?([^"]+)"?', challenge, re.IGNORECASE)
         if found is None:
@@ -235,19 +201,8 @@ class AzureManagedIdentityToken(IdentityToken):
         path = os.path.realpath(found[1])
         if os.path.dirname(path) != os.path.realpath(folder) or not path.endswith(".key"):
             raise_no_token(where, f"the challenge names a file that is no .key in {folder}")
-
-        def fields() -> dict[str, str]:
-            try:
-                with open(path, encoding="ascii") as file:
-                    key = file.read(_MAX_ARC_KEY + 1).strip()
-            except (OSError, UnicodeError) as error:
-                problem = f"the file of the challenge cannot be read ({type(error).__name__})"
-                raise_no_token(where, f"{problem}: join the group himds")
-            if len(key) > _MAX_ARC_KEY:
-                raise_no_token(where, f"the file of the challenge exceeds {_MAX_ARC_KEY} bytes")
-            return {**_metadata(), "Authorization": f"Basic {key}"}
-
-        return ask(where, endpoint, query, fields, self.timeout)
+        key = {"Authorization": lambda: f"Basic {read_token(path)}"}
+        return ask(where, endpoint, query, {**_METADATA, **key}, self.timeout)
 
 
 class GoogleMetadataToken(IdentityToken):
@@ -272,15 +227,10 @@ class GoogleMetadataToken(IdentityToken):
         host = os.environ.get("GCE_METADATA_HOST") or "metadata.google.internal"
         url = f"http://{host}/computeMetadata/v1/instance/service-accounts/default/identity"
         query = {"audience": self.audience, "format": "full"}
-        answer = ask(where, url, query, lambda: {"Metadata-Flavor": "Google"}, self.timeout)
+        answer = ask(where, url, query, {"Metadata-Flavor": "Google"}, self.timeout)
         if answer.headers.get("Metadata-Flavor") != "Google":
             raise_no_token(where, "the answer is not from it: it lacks Metadata-Flavor")
         return checked(where, answer.content.decode("ascii", "replace").strip())
-
-
-def _metadata() -> dict[str, str]:
-    """Return the header field without which Azure's services answer nothing."""
-    return {"Metadata": "true"}
 
 
 def _no_token(name: str, value: str) -> str:

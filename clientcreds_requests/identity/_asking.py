@@ -23,30 +23,44 @@ from ..exceptions import TokenError
 
 #: The maximum size of a token, in bytes.
 MAX_TOKEN = 16 * 1024
+# How often a file that is missing, empty or being written is read, and the seconds in between.
+_READS, _BETWEEN_READS = 5, 0.02
 
 
-def _open_at_once(path: str, flags: int) -> int:
-    """Open a file, and a pipe without waiting for who writes to it."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def read_file(path: str) -> tuple[bytes, bool]:
-    """Return the content of a file, and False if it changed meanwhile."""
-    with open(path, "rb", opener=_open_at_once) as file:
-        before = os.fstat(file.fileno())
-        if not stat.S_ISREG(before.st_mode):
-            raise OSError(errno.EINVAL, "it is no file")
-        content = file.read(MAX_TOKEN + 4)
-        after = os.fstat(file.fileno())
-    changed = (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
-    return content, not changed and len(content) == min(after.st_size, MAX_TOKEN + 4)
+def read_token(path: str) -> str:
+    """Return the token in a file."""
+    where, problem = f"the file {path}", ""
+    for _ in range(_READS):
+        try:
+            before = os.stat(path)
+            if not stat.S_ISREG(before.st_mode):  # to open a pipe would wait for who writes to it
+                raise OSError(errno.EINVAL, "it is no file")
+            with open(path, "rb") as file:
+                content = file.read(MAX_TOKEN + 4)
+                after = os.fstat(file.fileno())
+        except FileNotFoundError:  # it may be in the middle of being replaced
+            problem = "there is no such file"
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise_no_token(where, f"it cannot be read: {reason}")
+        else:
+            changed = (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
+            if changed or len(content) != min(after.st_size, MAX_TOKEN + 4):
+                problem = "it changed each time it was read"
+            elif not content.strip():
+                problem = "it is empty"
+            else:
+                text = content.removeprefix(b"\xef\xbb\xbf").decode("ascii", "replace")
+                return checked(where, text.removesuffix("\n").removesuffix("\r"))
+        time.sleep(_BETWEEN_READS)
+    return raise_no_token(where, problem, retryable=problem != "there is no such file")
 
 
 def ask(
     where: str,
     url: str,
     query: Mapping[str, str],
-    fields: Callable[[], dict[str, str]],
+    fields: Mapping[str, str | Callable[[], str]],
     timeout: float,
     *,
     direct: bool = True,
@@ -55,7 +69,7 @@ def ask(
     """Return the answer of a platform's service.
 
     :param where: its name, for errors.
-    :param fields: returns header fields, which may be secrets: they stand in no variable while the
+    :param fields: header fields. Callables return secrets: these stand in no variable while the
         request is under way, and are removed from errors.
     :param direct: never through a proxy, which would see the token, and would be another workload.
     :param expected: the only status that is no failure.
@@ -70,11 +84,13 @@ def ask(
     redact = Redactor()
 
     def complete() -> tuple[bytes, dict[str, str]]:
-        headers = fields()
-        for name, value in headers.items():
-            header_field(where, name, value)
-        redact.add(v.rpartition(" ")[2] for v in headers.values() if len(v) > len("Google"))
-        return b"", {**HEADERS, **headers}
+        headers = dict(HEADERS)
+        for name, value in fields.items():
+            headers[name] = value() if callable(value) else value
+            header_field(where, name, headers[name])
+            if callable(value):
+                redact.add([headers[name].rpartition(" ")[2]])
+        return b"", headers
 
     bare = requests.Request("GET", without_query(url)).prepare()
     what = f"no identity token from {where} at {bare.url}"
