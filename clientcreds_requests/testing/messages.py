@@ -11,7 +11,7 @@ from http.client import HTTPMessage, parse_headers, responses
 from io import BufferedReader
 from time import monotonic  # by name: a test that patches time.monotonic must not move this clock
 from typing import Any, Final, Literal, TypeAlias, cast
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qs
 
 TokenState: TypeAlias = Literal["valid", "expired", "revoked", "unknown", "none"]
 
@@ -127,20 +127,17 @@ class RecordedRequest:
     @property
     def params(self) -> dict[str, Any]:
         """The body's JSON members or form parameters (a repeated one as a list), or nothing."""
-        params: dict[str, Any] = {}
+        content: Any = {}
         with suppress(ValueError, RecursionError):
             match self.headers.get_content_type():
                 case "application/json":
-                    content: dict[str, Any] | list[Any] | str | float | None = json.loads(self.body)
-                    params = content if isinstance(content, dict) else {}
+                    content = json.loads(self.body)
                 case "application/x-www-form-urlencoded":
-                    values: dict[str, list[str]] = {}
-                    for name, value in parse_qsl(self.body.decode()):
-                        values.setdefault(name, []).append(value)
-                    params = {name: v[0] if len(v) == 1 else v for name, v in values.items()}
+                    pairs = parse_qs(self.body.decode()).items()
+                    content = {name: v[0] if len(v) == 1 else v for name, v in pairs}
                 case _:  # nothing that a client of ours sends
                     pass
-        return params
+        return content if isinstance(content, dict) else {}
 
     def __repr__(self) -> str:  # query, headers and body may hold secrets
         return (
