@@ -15,16 +15,12 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
-import requests
-
 from .._checks import identifier, seconds
 from .._redaction import forget_frames
 from .._urls import is_secure, prepare_url
 from ..exceptions import TokenError
-from ._asking import ask, checked, member, raise_no_token, read_token
+from ._asking import Fields, ask, checked, member, raise_no_token, read_token
 
-# Without it, Azure's services answer nothing.
-_METADATA = {"Metadata": "true"}
 # The agent of Azure Arc puts its challenges there; no other file may be sent in answer to one.
 _ARC_FOLDERS = {
     "linux": "/var/opt/azcmagent/tokens",
@@ -167,30 +163,29 @@ class AzureManagedIdentityToken(IdentityToken):
         self.timeout: float = seconds("timeout", timeout)
 
     def _fetch(self) -> str:
-        endpoint = os.environ.get("IDENTITY_ENDPOINT")
+        url = os.environ.get("IDENTITY_ENDPOINT", "")
         query = {"resource": self.resource}
         if self.client_id:
             query["client_id"] = self.client_id
-        if endpoint and os.environ.get("IDENTITY_HEADER"):
-            where = "Azure's managed identity endpoint"
-            query["api-version"] = "2019-08-01"
+        fields: Fields = {"Metadata": "true"}  # without it, nothing is answered
+        if url and os.environ.get("IDENTITY_HEADER"):
+            where, query["api-version"] = "Azure's managed identity endpoint", "2019-08-01"
             fields = {"X-IDENTITY-HEADER": lambda: os.environ["IDENTITY_HEADER"]}
-            answer = ask(where, endpoint, query, fields, self.timeout)
-        elif endpoint and os.environ.get("IMDS_ENDPOINT"):
-            where = "Azure Arc"
-            query["api-version"] = "2020-06-01"
-            answer = self._ask_arc(where, endpoint, query)
+        elif url and os.environ.get("IMDS_ENDPOINT"):
+            where, query["api-version"] = "Azure Arc", "2020-06-01"
+            fields = {**fields, **self._meet_challenge(where, url, query, fields)}
         else:
-            where = "Azure's Instance Metadata Service"
-            query["api-version"] = "2018-02-01"
-            answer = ask(where, self.url, query, _METADATA, self.timeout)
-        return member(where, answer, "access_token")
+            where, query["api-version"] = "Azure's Instance Metadata Service", "2018-02-01"
+            url = self.url
+        return member(where, ask(where, url, query, fields, self.timeout), "access_token")
 
-    def _ask_arc(self, where: str, endpoint: str, query: Mapping[str, str]) -> requests.Response:
-        """Answer the agent's challenge with the file that only its group can read."""
+    def _meet_challenge(
+        self, where: str, url: str, query: Mapping[str, str], fields: Fields
+    ) -> Fields:
+        """Return what Arc's agent wants to see: a file that only its group can read."""
         if self.client_id:
             raise_no_token(where, "it has no user-assigned identities: pass no client_id")
-        challenged = ask(where, endpoint, query, _METADATA, self.timeout, expected=401)
+        challenged = ask(where, url, query, fields, self.timeout, expected=401)
         challenge = challenged.headers.get("WWW-Authenticate", "")
         found = re.fullmatch('Basic realm="?([^"]+)"?', challenge, re.IGNORECASE)
         if found is None:
@@ -201,8 +196,7 @@ class AzureManagedIdentityToken(IdentityToken):
         path = os.path.realpath(found[1])
         if os.path.dirname(path) != os.path.realpath(folder) or not path.endswith(".key"):
             raise_no_token(where, f"the challenge names a file that is no .key in {folder}")
-        key = {"Authorization": lambda: f"Basic {read_token(path)}"}
-        return ask(where, endpoint, query, {**_METADATA, **key}, self.timeout)
+        return {"Authorization": lambda: f"Basic {read_token(path)}"}
 
 
 class GoogleMetadataToken(IdentityToken):

@@ -8,7 +8,7 @@ import re
 import stat
 import time
 from collections.abc import Callable, Mapping
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 from urllib.parse import urlencode
 
 import requests
@@ -25,6 +25,11 @@ from ..exceptions import TokenError
 MAX_TOKEN = 16 * 1024
 # How often a file that is missing, empty or being written is read, and the seconds in between.
 _READS, _BETWEEN_READS = 5, 0.02
+
+
+# Header fields. Callables return secrets: these stand in no variable while a request is under way,
+# and are removed from errors.
+Fields: TypeAlias = Mapping[str, str | Callable[[], str]]
 
 
 def read_token(path: str) -> str:
@@ -60,7 +65,7 @@ def ask(
     where: str,
     url: str,
     query: Mapping[str, str],
-    fields: Mapping[str, str | Callable[[], str]],
+    fields: Fields,
     timeout: float,
     *,
     direct: bool = True,
@@ -69,8 +74,6 @@ def ask(
     """Return the answer of a platform's service.
 
     :param where: its name, for errors.
-    :param fields: header fields. Callables return secrets: these stand in no variable while the
-        request is under way, and are removed from errors.
     :param direct: never through a proxy, which would see the token, and would be another workload.
     :param expected: the only status that is no failure.
     :raises TokenError: if it fails, or answers with another status.
