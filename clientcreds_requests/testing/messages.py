@@ -127,7 +127,7 @@ class RecordedRequest:
     @property
     def params(self) -> dict[str, Any]:
         """The body's JSON members or form parameters (a repeated one as a list), or nothing."""
-        content: Any = {}
+        content: dict[str, Any] | list[Any] | str | float | None = {}
         with suppress(ValueError, RecursionError):
             match self.headers.get_content_type():
                 case "application/json":
