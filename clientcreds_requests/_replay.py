@@ -27,16 +27,13 @@ MAX_CHALLENGES = 64 * 1024
 #: One challenge: its scheme, and its parameters by name, both names in lower case.
 Challenge: TypeAlias = tuple[str, dict[str, str]]
 
-# One step through a field value: a parameter, a scheme, a token68, or anything else, which is
-# skipped. A run of token characters is always matched whole, so the time is linear.
+# One step through a field value: a parameter; a scheme, at the beginning or after a comma; anything
+# else, which is skipped. A run of token characters is always matched whole: the time is linear.
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _STEP = (
     rf"""(?P<name>{_TOKEN})[ \t]*=[ \t]*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>{_TOKEN}))"""
-    rf"""|(?P<scheme>{_TOKEN})(?=[ \t,]|$)"""
-    r"""|[!#$%&'*+.^_`|~0-9A-Za-z/-]+=*"""
-    r"""|"(?:[^"\\]|\\.)*"?"""
-    r"""|[ \t]+"""
-    r"""|."""
+    rf"""|(?:^|,)[ \t]*(?P<scheme>{_TOKEN})(?=[ \t,]|$)(?![ \t]*=)"""
+    rf"""|{_TOKEN}|"(?:[^"\\]|\\.)*"?|."""
 )
 
 #: The flag of an ``async def``; the module inspect, which also has it, is slow to import.
@@ -298,15 +295,10 @@ def parse_challenges(value: str) -> list[Challenge]:
     Malformed parts are skipped, and what is beyond :data:`MAX_CHALLENGES` is ignored.
     """
     challenges: list[Challenge] = []
-    # A scheme is at the beginning or after a comma; elsewhere such a word is a token68.
-    after_comma = True
     for step in re.finditer(_STEP, value[:MAX_CHALLENGES], re.DOTALL):
-        if step["name"] is not None and challenges:
-            quoted, plain = step["quoted"], step["plain"]
-            text = plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL)
-            challenges[-1][1].setdefault(step["name"].lower(), text)
-        elif step["scheme"] is not None and after_comma:
+        if step["scheme"] is not None:
             challenges.append((step["scheme"].lower(), {}))
-        if not step[0].isspace():
-            after_comma = step[0] == ","
+        elif step["name"] is not None and challenges:
+            text = step["plain"] or re.sub(r"\\(.)", r"\1", step["quoted"], flags=re.DOTALL)
+            challenges[-1][1].setdefault(step["name"].lower(), text)
     return challenges
