@@ -58,10 +58,6 @@ class Replay:
     """The response hook of an auth: sends a request again after a 401.
 
     One object serves all requests that the auth signs, and keeps no state of any of them.
-
-    :param manager: provides another token.
-    :param token_request: what the tokens are asked for.
-    :param origins: which origins may receive them.
     """
 
     def __init__(
@@ -116,51 +112,42 @@ class Replay:
 
     def token_on(self, request: requests.PreparedRequest) -> Token | None:
         """Return the token that a request carries, if it was issued to this auth."""
-        authorization = request.headers.get("Authorization")
+        authorization = request.headers.get("Authorization") or ""
         if isinstance(authorization, bytes):
             authorization = authorization.decode("latin-1")
-        if not authorization or not self._entry.has_issued(authorization):
-            return None
         scheme, _, access_token = authorization.partition(" ")
-        return Token(access_token, token_type=scheme)
+        is_ours = self._entry.has_issued(authorization)
+        return Token(access_token, token_type=scheme) if is_ours else None
 
-    def hook_on(self, request: requests.PreparedRequest) -> None:
-        """Put this hook on a request, in place of that of any auth before."""
-        for replay in replays_on(request):
-            replay.drop_proof(request)
+    def sign(self, request: requests.PreparedRequest, token: Token) -> None:
+        """Put a token and this hook on a request, in place of those of any auth before."""
+        if replays_on(request):
+            request.headers.pop("DPoP", None)
         _set_replays(request, self)
-
-    def take_off(self, request: requests.PreparedRequest) -> None:
-        """Take the token, proof and hook of any auth off a request that must not carry them."""
-        replays = replays_on(request)
-        for replay in (self, *replays):
-            replay.strip(request)
-        scheme, _, _ = str(request.headers.get("Authorization", "")).partition(" ")
-        if replays and scheme in ("Bearer", "DPoP"):  # signed so long ago that it is not recognized
-            del request.headers["Authorization"]
-        _set_replays(request)
-
-    def strip(self, request: requests.PreparedRequest) -> None:
-        """Take a token of this auth, and its proof, off a request."""
-        if self.token_on(request) is not None:
-            del request.headers["Authorization"]
-            self.drop_proof(request)
+        request.headers["Authorization"] = token.authorization
 
     def prove(self, request: requests.PreparedRequest) -> None:
         """Do nothing: a bearer token needs no proof."""
 
-    def drop_proof(self, request: requests.PreparedRequest) -> None:
-        """Do nothing: a bearer token has no proof."""
-
-    def sign(self, request: requests.PreparedRequest, token: Token) -> requests.PreparedRequest:
-        """Put a token on a request; return the request to be sent again."""
-        # With a twin as its hook, a thread that is sending the same request can tell that its
-        # token was replaced meanwhile. The hook is set first, so that it is there with the token.
+    def sign_again(
+        self, request: requests.PreparedRequest, token: Token
+    ) -> requests.PreparedRequest:
+        """Put another token on a request; return the request to be sent again."""
+        # With a twin as its hook, which is there before the token, a thread that is sending the
+        # same request can tell that its token was replaced meanwhile.
         twin = object.__new__(type(self))
         twin.__dict__.update(self.__dict__)
-        twin.hook_on(request)
-        request.headers["Authorization"] = token.authorization
+        twin.sign(request, token)
         return request
+
+    def take_off(self, request: requests.PreparedRequest) -> None:
+        """Take the token, proof and hook of any auth off a request that must not carry them."""
+        # A token that was put on long ago is not recognized.
+        scheme, _, _ = str(request.headers.get("Authorization", "")).partition(" ")
+        is_signed = scheme in ("Bearer", "DPoP") and replays_on(request)
+        if is_signed or self.token_on(request) is not None:
+            unsign(request)
+        _set_replays(request)
 
     def before_sending(self, request: requests.PreparedRequest, proxies: Mapping[str, str]) -> None:
         """Take the token off a request whose URL was changed to one that must not receive it.
@@ -182,13 +169,18 @@ class Replay:
     ) -> None:
         """Take the token off a request that is redirected to another origin.
 
-        requests does that, except from http to https of the same host, whose default ports it
-        takes for one origin, and where it cannot be told where the redirect leads.
+        requests does that, but leaves the proof, and the token where it cannot be told where the
+        redirect leads, and from http to https of the same host: it takes the default ports of both
+        for one origin.
         """
-        target = redirect_origin(response)
-        if target is None or (response.url.startswith("http:") and target.startswith("https:")):
-            keep_for_history(response, request)
-            self.strip(request)
+        target = None
+        with contextlib.suppress(ValueError):  # not even a URL
+            target = origin(urljoin(response.url, response.headers["Location"]))
+        if target != origin(response.url) and self.token_on(request) is not None:
+            _keep_for_history(response, request)
+            request.headers.pop("DPoP", None)
+            if target is None or (response.url.startswith("http:") and target.startswith("https:")):
+                del request.headers["Authorization"]
 
     def send_again(
         self, response: requests.Response, token: Token, settings: Mapping[str, Any]
@@ -200,10 +192,10 @@ class Replay:
         if adapter is None or getattr(code, "co_flags", 0) & CO_COROUTINE:
             return response
         request = response.request
-        keep_for_history(response, request)
+        _keep_for_history(response, request)
         _take_cookies(request, response)
         _drain(response)
-        request = self.sign(request, token)
+        request = self.sign_again(request, token)
         started = time.perf_counter()
         answer: requests.Response = adapter.send(request, **settings)
         answer.elapsed = timedelta(seconds=time.perf_counter() - started)
@@ -240,18 +232,16 @@ def _set_replays(request: requests.PreparedRequest, *replays: Replay) -> None:
     request.hooks = {**request.hooks, "response": [*replays, *others]}
 
 
-def keep_for_history(response: requests.Response, request: requests.PreparedRequest) -> None:
+def unsign(request: requests.PreparedRequest) -> None:
+    """Take a token and its proof off a request."""
+    for name in ("Authorization", "DPoP"):
+        request.headers.pop(name, None)
+
+
+def _keep_for_history(response: requests.Response, request: requests.PreparedRequest) -> None:
     """Give a response a copy of its request as it was sent, before that is changed."""
     if response.request is request:
         response.request = request.copy()
-
-
-def redirect_origin(response: requests.Response) -> str | None:
-    """Return the origin that a redirect leads to; None if it cannot be determined."""
-    try:
-        return origin(urljoin(response.url, response.headers["Location"]))
-    except ValueError:  # not even a URL
-        return None
 
 
 def rewind(request: requests.PreparedRequest) -> bool:

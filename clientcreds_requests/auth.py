@@ -236,8 +236,7 @@ class ClientCredentialsAuth(AuthBase):
         if not self._origins.admit(r.url or "", trust=isinstance(r, requests.PreparedRequest)):
             self._replay.take_off(r)  # it may have been signed before
             return r
-        r.headers["Authorization"] = self._token().authorization
-        self._replay.hook_on(r)
+        self._replay.sign(r, self._token())
         self._replay.prove(r)
         return r
 

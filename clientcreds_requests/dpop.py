@@ -17,7 +17,7 @@ import requests
 
 from ._checks import text
 from ._redaction import forget_frames, raised_at
-from ._replay import Replay, keep_for_history, parse_challenges, redirect_origin, rewind
+from ._replay import Replay, parse_challenges, rewind
 from ._urls import AllowedOrigins, origin, without_query
 from .exceptions import CallableError
 from .manager import TokenManager
@@ -166,25 +166,14 @@ class DPoPReplay(Replay):
         forget_frames(failure)
         raise failure
 
-    def drop_proof(self, request: requests.PreparedRequest) -> None:
-        """Take the proof off a request."""
-        request.headers.pop("DPoP", None)
-
-    def sign(self, request: requests.PreparedRequest, token: Token) -> requests.PreparedRequest:
+    def sign_again(
+        self, request: requests.PreparedRequest, token: Token
+    ) -> requests.PreparedRequest:
         """Put token and proof on a copy, since no two threads may send the same proof."""
-        request = super().sign(request, token).copy()
-        self.hook_on(request)
+        request = super().sign_again(request, token).copy()
+        self.sign(request, token)
         self.prove(request)
         return request
-
-    def before_redirect(
-        self, response: requests.Response, request: requests.PreparedRequest
-    ) -> None:
-        """Take the proof off, too, if the redirect leads to another origin."""
-        if redirect_origin(response) != origin(response.url) and self.token_on(request) is not None:
-            keep_for_history(response, request)
-            self.drop_proof(request)
-        super().before_redirect(response, request)
 
     def send_again(
         self, response: requests.Response, token: Token, settings: Mapping[str, Any]

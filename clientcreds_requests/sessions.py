@@ -13,7 +13,7 @@ from requests.utils import resolve_proxies
 
 from ._checks import Cert, ExtraHeaders, ExtraParams, Session
 from ._env import by_environment, by_issuer
-from ._replay import replays_on
+from ._replay import replays_on, unsign
 from ._urls import origin, prepare_url, without_query
 from .adapters import RetryAdapter, is_key_mismatch
 from .auth import ClientCredentialsAuth
@@ -207,6 +207,5 @@ class ClientCredentialsSession(Session):
                 for replay in replays_on(prepared_request):
                     replay.prove(prepared_request)
                 return
-            del prepared_request.headers["Authorization"]
-            prepared_request.headers.pop("DPoP", None)
+            unsign(prepared_request)
         super().rebuild_auth(prepared_request, response)
