@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from ._checks import check_secret
-from ._redaction import raise_apart
 from .client_auth import FederatedAssertion
 from .discovery import Issuer
 
@@ -22,23 +21,32 @@ if TYPE_CHECKING:
     from .stores import TokenStore
     from .token_endpoint import Body
 
-# In bytes. A larger file holds no secret, and is not read completely.
+# In characters. A larger file holds no secret, and is not read completely.
 _LONGEST_SECRET = 64 * 1024
 
+# Variables of which at most one may be set.
+_EXCLUSIVE = (
+    ("TOKEN_ENDPOINT", "ISSUER"),
+    ("CLIENT_SECRET", "CLIENT_SECRET_FILE", "CLIENT_ASSERTION_FILE"),
+    ("CLIENT_AUTH", "CLIENT_ASSERTION_FILE"),
+)
 
-def read_secret(path: str) -> str:
+
+def read_secret(variable: str, path: str) -> str:
     """Return the client secret in a file, as Docker and Kubernetes mount it.
 
     Its final newline is dropped, and a byte order mark.
 
-    :raises OSError, UnicodeError: if it cannot be read.
-    :raises ValueError: if it is too large to be a secret.
+    :param variable: names the file in errors; the path may be the secret itself, by mistake.
+    :raises OSError, ValueError: if it cannot be read, or is no secret.
     """
-    with open(path, "rb") as file:
+    with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
         content = file.read(_LONGEST_SECRET + 1)
     if len(content) > _LONGEST_SECRET:
-        raise ValueError(f"a file of more than {_LONGEST_SECRET} bytes is no client secret")
-    return content.decode().removeprefix("\ufeff").removesuffix("\n").removesuffix("\r")
+        raise ValueError(f"{variable}: more than {_LONGEST_SECRET} characters are no client secret")
+    secret = content.removesuffix("\n")
+    check_secret(variable, secret)
+    return secret
 
 
 def by_environment(prefix: str, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,69 +65,48 @@ def by_environment(prefix: str, options: Mapping[str, Any]) -> dict[str, Any]:
     def value(name: str) -> str | None:
         return os.environ.get(prefix + name) or None
 
-    settings = dict(options)
+    for names in _EXCLUSIVE:
+        given = [prefix + name for name in names if value(name)]
+        if len(given) > 1:
+            raise ValueError(f"set one of {given[0]} and {given[1]}; both are set")
+    endpoint, issuer = value("TOKEN_ENDPOINT"), value("ISSUER")
+    if endpoint is None and issuer is None:
+        raise ValueError(f"set one of {prefix}TOKEN_ENDPOINT and {prefix}ISSUER; neither is set")
+    for name in ("CLIENT_SECRET_FILE", "CLIENT_ASSERTION_FILE"):
+        path = value(name)
+        # Not opened: a pipe would block. Not quoted: it may be the secret itself.
+        if path is not None and not os.path.isfile(path):
+            raise ValueError(f"{prefix}{name} is not the path of a file")
+    settings: dict[str, Any] = {}
     for name in ("scope", "resources", "audience", "body", "client_auth"):
         found = value(name.upper())
         if found is not None:
-            settings.setdefault(name, found.split() if name == "resources" else found)
-    issuer, endpoint, client_id = value("ISSUER"), value("TOKEN_ENDPOINT"), value("CLIENT_ID")
-    if (issuer is None) == (endpoint is None):
-        found = "neither is" if issuer is None else "both are"
-        raise ValueError(f"set one of {prefix}TOKEN_ENDPOINT and {prefix}ISSUER; {found} set")
-    if client_id is None and settings.get("client_auth") != "none":
-        raise ValueError(f"{prefix}CLIENT_ID is not set")
-    for other, name in (
-        ("CLIENT_SECRET", "CLIENT_SECRET_FILE"),
-        ("CLIENT_SECRET", "CLIENT_ASSERTION_FILE"),
-        ("CLIENT_SECRET_FILE", "CLIENT_ASSERTION_FILE"),
-        ("CLIENT_AUTH", "CLIENT_ASSERTION_FILE"),
-    ):
-        if value(other) is not None and value(name) is not None:
-            raise ValueError(f"set one of {prefix}{other} and {prefix}{name}")
+            settings[name] = found.split() if name == "resources" else found
     secret: str | Callable[[], str] | None = value("CLIENT_SECRET")
-    path, assertion, grant = map(
-        value, ("CLIENT_SECRET_FILE", "CLIENT_ASSERTION_FILE", "GRANT_TYPE")
-    )
-    if path is not None:
-        _check_secret_file(prefix, path)
-        secret = functools.partial(read_secret, path)  # for every token request
+    file, assertion = value("CLIENT_SECRET_FILE"), value("CLIENT_ASSERTION_FILE")
+    if file is not None:
+        secret = functools.partial(read_secret, f"{prefix}CLIENT_SECRET_FILE", file)
+        try:
+            secret()  # as for every token request
+        except OSError as error:
+            problem = f"cannot be read ({type(error).__name__})"
+            raise ValueError(f"{prefix}CLIENT_SECRET_FILE {problem}") from None
     if assertion is not None:
         from .identity import FileToken
 
-        if not os.path.isfile(assertion):  # not quoted: it may be the assertion itself
-            raise ValueError(f"{prefix}CLIENT_ASSERTION_FILE is not the path of a file")
-        settings.setdefault("client_auth", FederatedAssertion(FileToken(assertion)))
+        settings["client_auth"] = FederatedAssertion(FileToken(assertion))
+    settings.update(options)
+    grant = value("GRANT_TYPE")
     params: Any = settings.get("extra_params") or {}
     if grant is not None and isinstance(params, Mapping):  # else the constructor rejects it
         settings["extra_params"] = {"grant_type": grant, **params}
+    client_id = value("CLIENT_ID")
+    if client_id is None and settings.get("client_auth") != "none":
+        raise ValueError(f"{prefix}CLIENT_ID is not set")
     if issuer is not None:
         return by_issuer(issuer, client_id, secret, settings)
-    return {
-        **settings,
-        "token_endpoint": endpoint,
-        "client_id": client_id,
-        "client_secret": secret,
-    }
-
-
-def _check_secret_file(prefix: str, path: str) -> None:
-    name = f"{prefix}CLIENT_SECRET_FILE"
-    # The path is not quoted: it may be the secret itself, by mistake.
-    if not os.path.isfile(path):  # reading a pipe would block the constructor
-        raise ValueError(
-            f"{name} is not the path of a file; pass the path of the file that holds the secret, "
-            f"or set {prefix}CLIENT_SECRET"
-        )
-    try:
-        content = read_secret(path)
-    except (OSError, UnicodeError) as error:  # which may quote the secret
-        problem = f"it cannot be read ({type(error).__name__})"
-        raise_apart(ValueError(f"{name}: {problem}"), None)
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from None
-    if not content:
-        raise ValueError(f"{name}: the file is empty")
-    check_secret(f"the content of {name}", content)
+    settings.update(token_endpoint=endpoint, client_id=client_id, client_secret=secret)
+    return settings
 
 
 def by_issuer(

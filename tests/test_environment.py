@@ -172,7 +172,7 @@ def test_a_secret_file_that_vanishes_is_a_token_error(setenv, server, secret_fil
     ("content", "says"),
     [
         (None, "not the path of a file"),
-        (b"\xff\xfe-s3cr3t", "cannot be read"),
+        (b"\xff\xfe-s3cr3t", "is no text"),
         (b"", "is empty"),
         (b"\n", "is empty"),
         (b"s3cr3t\n\n", "control character"),
@@ -202,17 +202,25 @@ def test_w8_a_pipe_or_a_folder_is_no_secret_file(setenv, tmp_path):
             ClientCredentialsAuth.from_env()
 
 
+@pytest.mark.skipif(not os.path.isfile("/proc/self/mem"), reason="needs a file that fails")
 @pytest.mark.usefixtures("client")
-def test_w8_a_secret_file_may_have_64_kib_and_not_a_byte_more(server, setenv, secret_file):
+def test_w8_a_secret_file_that_cannot_be_read_is_a_value_error_that_names_it(setenv):
+    setenv(CLIENT_SECRET="", CLIENT_SECRET_FILE="/proc/self/mem")
+    with pytest.raises(ValueError, match=r"CLIENT_SECRET_FILE cannot be read \(OSError\)"):
+        ClientCredentialsAuth.from_env()
+
+
+@pytest.mark.usefixtures("client")
+def test_w8_a_secret_file_may_have_65536_characters_and_not_one_more(server, setenv, secret_file):
     server.client_secret = "x" * 65_536
     secret_file.write_text(server.client_secret)
     setenv(CLIENT_SECRET="", CLIENT_SECRET_FILE=str(secret_file))
     auth = ClientCredentialsAuth.from_env().authorize()
     auth.signout()
-    secret_file.write_text("x" * 65_537)
+    secret_file.write_text("x" * 65_536 + "\nx")
     with pytest.raises(TokenError, match="client_secret callable raised ValueError"):
         auth.authorize()
-    with pytest.raises(ValueError, match="CLIENT_SECRET_FILE: a file of more than 65536 bytes"):
+    with pytest.raises(ValueError, match="CLIENT_SECRET_FILE: more than 65536 characters"):
         ClientCredentialsAuth.from_env()
     assert len(server.token_requests) == 1
 
