@@ -71,20 +71,18 @@ class Replay:
     def __call__(self, response: requests.Response, **settings: Any) -> requests.Response:
         """Return the response, or the answer to the request sent again."""
         request = response.request  # requests follows redirects from this object
-        if response.status_code == 401:
-            response = self.after_401(response, settings)
+        refused = self.token_on(request) if response.status_code == 401 else None
+        if refused is not None and self._origins.admit(request.url or ""):
+            response = self.after_401(response, refused, settings)
         if response.is_redirect:
             self.before_redirect(response, request)
         return response
 
     def after_401(
-        self, response: requests.Response, settings: Mapping[str, Any]
+        self, response: requests.Response, refused: Token, settings: Mapping[str, Any]
     ) -> requests.Response:
         """Return the answer to the request sent with a new token, if that may help."""
         request = response.request
-        refused = self.token_on(request)
-        if refused is None or not self._origins.admit(request.url or ""):
-            return response
         challenges = parse_challenges(response.headers.get("WWW-Authenticate", ""))
         if challenges and not any(
             scheme == refused.token_type.lower() and parameters.get("error") not in _NOT_THE_TOKEN

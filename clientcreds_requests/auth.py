@@ -144,7 +144,7 @@ class ClientCredentialsAuth(AuthBase):
         else:
             from .dpop import DPoPReplay
 
-            self._replay = DPoPReplay(self.manager, request, self._origins, self._dpop)
+            self._replay = DPoPReplay(self._dpop, self.manager, request, self._origins)
 
     def _token(self, *, insist: bool = False) -> Token:
         """Return a usable token that is not bound to a client certificate of the past."""

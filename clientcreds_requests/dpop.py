@@ -18,10 +18,9 @@ import requests
 from ._checks import text
 from ._redaction import forget_frames, raised_at
 from ._replay import Replay, parse_challenges, rewind
-from ._urls import AllowedOrigins, origin, without_query
+from ._urls import origin, without_query
 from .exceptions import CallableError
-from .manager import TokenManager
-from .tokens import Token, TokenRequest
+from .tokens import Token
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -110,10 +109,9 @@ class Prover:
         if not re.fullmatch(_NONCE, nonce):
             return None
         where = origin(response.url or "")
-        if self._nonces.get(where) != nonce:
-            others = {key: value for key, value in self._nonces.items() if key != where}
-            latest = list(others.items())[1 - MAX_NONCES :]
-            self._nonces = {**dict(latest), where: nonce}  # never changed in place: no lock
+        others = [known for known in self._nonces.items() if known[0] != where]
+        # Never changed in place: no lock.
+        self._nonces = dict([*others[1 - MAX_NONCES :], (where, nonce)])
         return nonce
 
 
@@ -124,14 +122,8 @@ class DPoPReplay(Replay):
     It may also reject a proof that was used already, as after a redirect.
     """
 
-    def __init__(
-        self,
-        manager: TokenManager,
-        token_request: TokenRequest,
-        origins: AllowedOrigins,
-        key: ProofKey,
-    ) -> None:
-        super().__init__(manager, token_request, origins)
+    def __init__(self, key: ProofKey, *arguments: Any) -> None:
+        super().__init__(*arguments)
         self._prover = Prover(key)
 
     def __call__(self, response: requests.Response, **settings: Any) -> requests.Response:
@@ -140,13 +132,13 @@ class DPoPReplay(Replay):
         return super().__call__(response, **settings)
 
     def after_401(
-        self, response: requests.Response, settings: Mapping[str, Any]
+        self, response: requests.Response, refused: Token, settings: Mapping[str, Any]
     ) -> requests.Response:
         """Return the answer to the request with another proof or token, if that may help."""
-        token = self.token_on(response.request)
-        if token is not None:
-            response = self._with_other_proofs(response, token, settings)
-        return super().after_401(response, settings) if response.status_code == 401 else response
+        response = self._with_other_proofs(response, refused, settings)
+        if response.status_code == 401:
+            response = super().after_401(response, refused, settings)
+        return response
 
     def prove(self, request: requests.PreparedRequest) -> None:
         """Put a proof on a request, in place of the one it has.
@@ -154,15 +146,11 @@ class DPoPReplay(Replay):
         :raises TokenError: if the key fails.
         """
         try:
-            self._prover.sign(request.method or "", request.url or "", request.headers)
+            return self._prover.sign(request.method or "", request.url or "", request.headers)
         except Exception as error:
-            failure = CallableError(
-                f"no DPoP proof for {without_query(request.url or '')}: the dpop key raised "
-                f"{raised_at(error)}"
-            )
+            what = f"no DPoP proof for {without_query(request.url or '')}"
+            failure = CallableError(f"{what}: the dpop key raised {raised_at(error)}")
             failure.__cause__ = error
-        else:
-            return
         forget_frames(failure)
         raise failure
 

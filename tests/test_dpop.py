@@ -470,6 +470,18 @@ def test_r5_a_session_takes_the_proof_off_a_request_whose_url_was_changed(server
     assert set(server.api_requests[0].headers).isdisjoint(TOKEN_AND_PROOF)
 
 
+def test_r5_a_request_whose_url_was_changed_gets_no_other_proof(server, key):
+    api = server.api_url.removesuffix("/api")
+    auth = ClientCredentialsAuth(*client_of(server), dpop=key, allowed_origins=[api])
+    request = requests.Request("GET", server.api_url, auth=auth).prepare()
+    request.url = elsewhere(server.api_url)
+    challenge = {"WWW-Authenticate": 'DPoP error="use_dpop_nonce"', "DPoP-Nonce": "n"}
+    server.api_answer_next(Answer(401, headers=challenge))
+    with requests.Session() as plain:
+        assert plain.send(request).status_code == 401
+    assert len(server.api_requests) == 1
+
+
 def test_r1_the_proof_of_an_auth_goes_when_another_one_signs(server, auth):
     request = requests.Request("GET", server.api_url, auth=auth).prepare()
     server.answer_next(Answer(200, token_answer("bearer-token")))
