@@ -36,12 +36,6 @@ _STEP = (
     rf"""|{_TOKEN}|"(?:[^"\\]|\\.)*"?|."""
 )
 
-#: The flag of an ``async def``; the module inspect, which also has it, is slow to import.
-CO_COROUTINE = 0x80
-
-#: How much of a 401's body is read, in bytes and in seconds, to keep its connection.
-DRAIN_BYTES, DRAIN_SECONDS = 64 * 1024, 1.0
-
 # Another token of the same client would be refused too (RFC 6750 §3.1, RFC 9449 §7.1 and §9,
 # RFC 9470 §3).
 _NOT_THE_TOKEN = frozenset(
@@ -186,8 +180,9 @@ class Replay:
         """Send the request of a response once more, and return the answer."""
         adapter = getattr(response, "connection", None)
         code = getattr(getattr(adapter, "send", None), "__code__", None)
-        # A stub that names no adapter, or an adapter that is asynchronous.
-        if adapter is None or getattr(code, "co_flags", 0) & CO_COROUTINE:
+        # A stub that names no adapter, or an asynchronous one: inspect.CO_COROUTINE, whose module
+        # is slow to import.
+        if adapter is None or getattr(code, "co_flags", 0) & 0x80:
             return response
         request = response.request
         _keep_for_history(response, request)
@@ -243,10 +238,7 @@ def _keep_for_history(response: requests.Response, request: requests.PreparedReq
 
 
 def rewind(request: requests.PreparedRequest) -> bool:
-    """Prepare to send a request once more, with exactly the body it had.
-
-    :return: False if that is impossible: generators, pipes, files that do not seek.
-    """
+    """Prepare to send the same body again; return False for generators, pipes and the like."""
     if request.body is None or isinstance(request.body, (str, bytes, bytearray)):
         return True
     try:
@@ -270,10 +262,10 @@ def _take_cookies(request: requests.PreparedRequest, response: requests.Response
 
 
 def _drain(response: requests.Response) -> None:
-    """Read a small body, so that its connection can be used again; close on a long one."""
-    until, ignored = time.monotonic() + DRAIN_SECONDS, requests.RequestException
-    with contextlib.suppress(ignored), Watchdog(until, response.raw) as watchdog:
-        read_body(response, DRAIN_BYTES, watchdog)
+    """Read up to 64 KiB in a second, so that the connection can be used again; else close it."""
+    watchdog = Watchdog(time.monotonic() + 1.0, response.raw)
+    with contextlib.suppress(requests.RequestException), watchdog:
+        read_body(response, 64 * 1024, watchdog)
     response.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -24,7 +25,7 @@ from .exceptions import TokenError
 from .manager import TokenManager
 from .stores import StoredFetch, TokenStore
 from .token_endpoint import Body, TokenEndpoint
-from .tokens import Token, TokenRequest, TokenSource
+from .tokens import Token, TokenRequest
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -32,11 +33,6 @@ if TYPE_CHECKING:
 
     from ._env import AuthOwnOptions, RequestOptions
     from .dpop import ProofKey
-
-_BROWSER_WARNING = (
-    "auth.clientCredentials: You should NEVER use this in a browser environment. You will expose "
-    "your 'clientSecret' to anyone who can inspect this code allowing anyone access."
-)
 
 
 class ClientCredentialsAuth(AuthBase):
@@ -105,7 +101,11 @@ class ClientCredentialsAuth(AuthBase):
         dpop: ProofKey | None = None,
     ) -> None:
         if sys.platform == "emscripten":
-            warn_caller(_BROWSER_WARNING)
+            warn_caller(
+                "auth.clientCredentials: You should NEVER use this in a browser environment. You "
+                "will expose your 'clientSecret' to anyone who can inspect this code allowing "
+                "anyone access."
+            )
         issuer = token_endpoint if isinstance(token_endpoint, Issuer) else ""
         #: Makes the token requests; shared with siblings.
         self.endpoint: TokenEndpoint = (IssuerEndpoint if issuer else TokenEndpoint)(
@@ -122,13 +122,12 @@ class ClientCredentialsAuth(AuthBase):
             default_lifetime=default_lifetime,
             dpop=dpop,
         )
-        self._source: TokenSource = self.endpoint
-        if store is not None:
-            self._source = StoredFetch(self.endpoint, store, leeway)
-        #: Caches the tokens and decides when to request one; shared with siblings.
-        self.manager: TokenManager = TokenManager(
-            self._source, leeway=leeway, renew_ahead=renew_ahead, deadline=deadline
+        source = self.endpoint if store is None else StoredFetch(self.endpoint, store, leeway)
+        self._new_manager = functools.partial(
+            TokenManager, source, leeway=leeway, renew_ahead=renew_ahead, deadline=deadline
         )
+        #: Caches the tokens and decides when to request one; shared with siblings.
+        self.manager: TokenManager = self._new_manager()
         self._bound_to, self._dpop = "", dpop
         quick = HEADERS_HAVE_STORE and dpop is None
         self._origins = AllowedOrigins(allowed_origins, allow_http, quick=quick)
@@ -195,19 +194,14 @@ class ClientCredentialsAuth(AuthBase):
         return cls(**by_environment(prefix, options))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a pickle or copy needs: no token, and no literal secret.
-
-        :raises TypeError: if the client secret is a literal.
-        """
-        self.endpoint.__getstate__()
-        manager = self.manager
-        windows = {name: getattr(manager, name) for name in ("leeway", "renew_ahead", "deadline")}
-        state = {**self.__dict__, "manager": windows}
-        return {name: state[name] for name in state.keys() - {"_entry", "_initialized", "_replay"}}
+        """Return what a pickle or copy needs: no token, and no literal secret."""
+        self.endpoint.__getstate__()  # raises TypeError for a literal secret
+        made_anew = {"manager", "_entry", "_initialized", "_replay"}
+        return {name: value for name, value in vars(self).items() if name not in made_anew}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self.manager = TokenManager(self._source, **state["manager"])
+        self.manager = self._new_manager()
         self._ask_for(self._request)
 
     def __repr__(self) -> str:
