@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .stores import TokenStore
     from .token_endpoint import Body
 
-# In characters. A larger file holds no secret, and is not read completely.
+# In bytes. A larger file holds no secret, and is not read completely.
 _LONGEST_SECRET = 64 * 1024
 
 # Variables of which at most one may be set.
@@ -40,11 +40,12 @@ def read_secret(variable: str, path: str) -> str:
     :param variable: names the file in errors; the path may be the secret itself, by mistake.
     :raises OSError, ValueError: if it cannot be read, or is no secret.
     """
-    with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
+    with open(path, "rb") as file:
         content = file.read(_LONGEST_SECRET + 1)
     if len(content) > _LONGEST_SECRET:
-        raise ValueError(f"{variable}: more than {_LONGEST_SECRET} characters are no client secret")
-    secret = content.removesuffix("\n")
+        raise ValueError(f"{variable}: a file of more than {_LONGEST_SECRET} bytes is no secret")
+    text = content.decode("utf-8-sig", "surrogateescape")
+    secret = text.removesuffix("\n").removesuffix("\r")
     check_secret(variable, secret)
     return secret
 

@@ -211,16 +211,16 @@ def test_w8_a_secret_file_that_cannot_be_read_is_a_value_error_that_names_it(set
 
 
 @pytest.mark.usefixtures("client")
-def test_w8_a_secret_file_may_have_65536_characters_and_not_one_more(server, setenv, secret_file):
+def test_w8_a_secret_file_may_have_64_kib_and_not_a_byte_more(server, setenv, secret_file):
     server.client_secret = "x" * 65_536
     secret_file.write_text(server.client_secret)
     setenv(CLIENT_SECRET="", CLIENT_SECRET_FILE=str(secret_file))
     auth = ClientCredentialsAuth.from_env().authorize()
     auth.signout()
-    secret_file.write_text("x" * 65_536 + "\nx")
+    secret_file.write_text("x" * 65_537)
     with pytest.raises(TokenError, match="client_secret callable raised ValueError"):
         auth.authorize()
-    with pytest.raises(ValueError, match="CLIENT_SECRET_FILE: more than 65536 characters"):
+    with pytest.raises(ValueError, match="CLIENT_SECRET_FILE: a file of more than 65536 bytes"):
         ClientCredentialsAuth.from_env()
     assert len(server.token_requests) == 1
 
