@@ -121,17 +121,6 @@ class Replay:
     def prove(self, request: requests.PreparedRequest) -> None:
         """Do nothing: a bearer token needs no proof."""
 
-    def sign_again(
-        self, request: requests.PreparedRequest, token: Token
-    ) -> requests.PreparedRequest:
-        """Put another token on a request; return the request to be sent again."""
-        # With a twin as its hook, which is there before the token, a thread that is sending the
-        # same request can tell that its token was replaced meanwhile.
-        twin = object.__new__(type(self))
-        twin.__dict__.update(self.__dict__)
-        twin.sign(request, token)
-        return request
-
     def take_off(self, request: requests.PreparedRequest) -> None:
         """Take the token, proof and hook of any auth off a request that must not carry them."""
         # A token that was put on long ago is not recognized.
@@ -188,7 +177,14 @@ class Replay:
         _keep_for_history(response, request)
         _take_cookies(request, response)
         _drain(response)
-        request = self.sign_again(request, token)
+        # With a twin as its hook, which is there before the token, a thread that is sending the
+        # same request can tell that its token was replaced meanwhile.
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        twin.sign(request, token)
+        request = request.copy()  # no two threads may send the same proof
+        self.sign(request, token)
+        self.prove(request)
         started = time.perf_counter()
         answer: requests.Response = adapter.send(request, **settings)
         answer.elapsed = timedelta(seconds=time.perf_counter() - started)

@@ -154,15 +154,6 @@ class DPoPReplay(Replay):
         forget_frames(failure)
         raise failure
 
-    def sign_again(
-        self, request: requests.PreparedRequest, token: Token
-    ) -> requests.PreparedRequest:
-        """Put token and proof on a copy, since no two threads may send the same proof."""
-        request = super().sign_again(request, token).copy()
-        self.sign(request, token)
-        self.prove(request)
-        return request
-
     def send_again(
         self, response: requests.Response, token: Token, settings: Mapping[str, Any]
     ) -> requests.Response:
