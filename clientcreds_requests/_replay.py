@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any, TypeAlias
 from urllib.parse import urljoin
 
-import requests
+from requests import HTTPError, PreparedRequest, RequestException, Response
 from requests.cookies import extract_cookies_to_jar, get_cookie_header
 from requests.utils import rewind_body
 
@@ -62,7 +62,7 @@ class Replay:
         self._entry = manager.entry(token_request)
         self._origins = origins
 
-    def __call__(self, response: requests.Response, **settings: Any) -> requests.Response:
+    def __call__(self, response: Response, **settings: Any) -> Response:
         """Return the response, or the answer to the request sent again."""
         request = response.request  # requests follows redirects from this object
         refused = self.token_on(request) if response.status_code == 401 else None
@@ -73,8 +73,8 @@ class Replay:
         return response
 
     def after_401(
-        self, response: requests.Response, refused: Token, settings: Mapping[str, Any]
-    ) -> requests.Response:
+        self, response: Response, refused: Token, settings: Mapping[str, Any]
+    ) -> Response:
         """Return the answer to the request sent with a new token, if that may help."""
         request = response.request
         challenges = parse_challenges(response.headers.get("WWW-Authenticate", ""))
@@ -96,13 +96,13 @@ class Replay:
             _drain(response)
             response.request = request.copy()
             self.take_off(response.request)
-            error.__context__ = requests.HTTPError("401, and no new token", response=response)
+            error.__context__ = HTTPError("401, and no new token", response=response)
             raise
         if token.access_token == refused.access_token and not is_newer:
             return response
         return self.send_again(response, token, settings)
 
-    def token_on(self, request: requests.PreparedRequest) -> Token | None:
+    def token_on(self, request: PreparedRequest) -> Token | None:
         """Return the token that a request carries, if it was issued to this auth."""
         authorization = request.headers.get("Authorization") or ""
         if isinstance(authorization, bytes):
@@ -111,17 +111,17 @@ class Replay:
         is_ours = self._entry.has_issued(authorization)
         return Token(access_token, token_type=scheme) if is_ours else None
 
-    def sign(self, request: requests.PreparedRequest, token: Token) -> None:
+    def sign(self, request: PreparedRequest, token: Token) -> None:
         """Put a token and this hook on a request, in place of those of any auth before."""
         if replays_on(request):
             request.headers.pop("DPoP", None)
         _set_replays(request, self)
         request.headers["Authorization"] = token.authorization
 
-    def prove(self, request: requests.PreparedRequest) -> None:
+    def prove(self, request: PreparedRequest) -> None:
         """Do nothing: a bearer token needs no proof."""
 
-    def take_off(self, request: requests.PreparedRequest) -> None:
+    def take_off(self, request: PreparedRequest) -> None:
         """Take the token, proof and hook of any auth off a request that must not carry them."""
         # A token that was put on long ago is not recognized.
         scheme, _, _ = str(request.headers.get("Authorization", "")).partition(" ")
@@ -130,7 +130,7 @@ class Replay:
             unsign(request)
         _set_replays(request)
 
-    def before_sending(self, request: requests.PreparedRequest, proxies: Mapping[str, str]) -> None:
+    def before_sending(self, request: PreparedRequest, proxies: Mapping[str, str]) -> None:
         """Take the token off a request whose URL was changed to one that must not receive it.
 
         :raises InsecureTransportError: if a proxy would take it to another machine unencrypted.
@@ -145,9 +145,7 @@ class Replay:
                 "network you trust"
             )
 
-    def before_redirect(
-        self, response: requests.Response, request: requests.PreparedRequest
-    ) -> None:
+    def before_redirect(self, response: Response, request: PreparedRequest) -> None:
         """Take the token off a request that is redirected to another origin.
 
         requests does that, but leaves the proof, and the token where it cannot be told where the
@@ -163,9 +161,7 @@ class Replay:
             if target is None or (response.url.startswith("http:") and target.startswith("https:")):
                 del request.headers["Authorization"]
 
-    def send_again(
-        self, response: requests.Response, token: Token, settings: Mapping[str, Any]
-    ) -> requests.Response:
+    def send_again(self, response: Response, token: Token, settings: Mapping[str, Any]) -> Response:
         """Send the request of a response once more, and return the answer."""
         adapter = getattr(response, "connection", None)
         code = getattr(getattr(adapter, "send", None), "__code__", None)
@@ -186,7 +182,7 @@ class Replay:
         self.sign(request, token)
         self.prove(request)
         started = time.perf_counter()
-        answer: requests.Response = adapter.send(request, **settings)
+        answer: Response = adapter.send(request, **settings)
         answer.elapsed = timedelta(seconds=time.perf_counter() - started)
         answer.history = [*response.history, response]
         return answer
@@ -199,41 +195,41 @@ class Replay:
         return functools.partial, (_pass_through,)
 
 
-def _pass_through(response: requests.Response, **_settings: Any) -> requests.Response:
+def _pass_through(response: Response, **_settings: Any) -> Response:
     """Stand in for the hook in a pickle."""
     return response
 
 
-def _hooks_on(request: requests.PreparedRequest) -> list[Any]:
+def _hooks_on(request: PreparedRequest) -> list[Any]:
     """Return the response hooks; requests takes one callable, or nothing, as well as a list."""
     hooks: Any = request.hooks.get("response") or []
     return [hooks] if callable(hooks) else list(hooks)
 
 
-def replays_on(request: requests.PreparedRequest) -> list[Replay]:
+def replays_on(request: PreparedRequest) -> list[Replay]:
     """Return the hooks of auths that have signed a request."""
     return [hook for hook in _hooks_on(request) if isinstance(hook, Replay)]
 
 
-def _set_replays(request: requests.PreparedRequest, *replays: Replay) -> None:
+def _set_replays(request: PreparedRequest, *replays: Replay) -> None:
     """Replace the hooks of auths; in new objects, since copies of the request share the old."""
     others = [hook for hook in _hooks_on(request) if not isinstance(hook, Replay)]
     request.hooks = {**request.hooks, "response": [*replays, *others]}
 
 
-def unsign(request: requests.PreparedRequest) -> None:
+def unsign(request: PreparedRequest) -> None:
     """Take a token and its proof off a request."""
     for name in ("Authorization", "DPoP"):
         request.headers.pop(name, None)
 
 
-def _keep_for_history(response: requests.Response, request: requests.PreparedRequest) -> None:
+def _keep_for_history(response: Response, request: PreparedRequest) -> None:
     """Give a response a copy of its request as it was sent, before that is changed."""
     if response.request is request:
         response.request = request.copy()
 
 
-def rewind(request: requests.PreparedRequest) -> bool:
+def rewind(request: PreparedRequest) -> bool:
     """Prepare to send the same body again; return False for generators, pipes and the like."""
     if request.body is None or isinstance(request.body, (str, bytes, bytearray)):
         return True
@@ -244,7 +240,7 @@ def rewind(request: requests.PreparedRequest) -> bool:
     return True
 
 
-def _take_cookies(request: requests.PreparedRequest, response: requests.Response) -> None:
+def _take_cookies(request: PreparedRequest, response: Response) -> None:
     """Add the cookies that the 401 set, unless the caller wrote the header by hand."""
     jar = request._cookies
     if not response.cookies or jar is None:
@@ -257,10 +253,10 @@ def _take_cookies(request: requests.PreparedRequest, response: requests.Response
         request.prepare_cookies(jar)
 
 
-def _drain(response: requests.Response) -> None:
+def _drain(response: Response) -> None:
     """Read up to 64 KiB in a second, so that the connection can be used again; else close it."""
     watchdog = Watchdog(time.monotonic() + 1.0, response.raw)
-    with contextlib.suppress(requests.RequestException), watchdog:
+    with contextlib.suppress(RequestException), watchdog:
         read_body(response, 64 * 1024, watchdog)
     response.close()
 

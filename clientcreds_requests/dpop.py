@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-import requests
+from requests import PreparedRequest, Response
 
 from ._checks import text
 from ._redaction import forget_frames, raised_at
@@ -99,7 +99,7 @@ class Prover:
         """Return the latest nonce of a server."""
         return self._nonces.get(origin(url))
 
-    def learn(self, response: requests.Response) -> str | None:
+    def learn(self, response: Response) -> str | None:
         """Store the nonce in a response, for the next request to its server (RFC 9449 §8.2).
 
         :return: the nonce; None if there is none.
@@ -126,21 +126,21 @@ class DPoPReplay(Replay):
         super().__init__(*arguments)
         self._prover = Prover(key)
 
-    def __call__(self, response: requests.Response, **settings: Any) -> requests.Response:
+    def __call__(self, response: Response, **settings: Any) -> Response:
         """Return the response, or the answer to the request with another proof or token."""
         self._prover.learn(response)
         return super().__call__(response, **settings)
 
     def after_401(
-        self, response: requests.Response, refused: Token, settings: Mapping[str, Any]
-    ) -> requests.Response:
+        self, response: Response, refused: Token, settings: Mapping[str, Any]
+    ) -> Response:
         """Return the answer to the request with another proof or token, if that may help."""
         response = self._with_other_proofs(response, refused, settings)
         if response.status_code == 401:
             response = super().after_401(response, refused, settings)
         return response
 
-    def prove(self, request: requests.PreparedRequest) -> None:
+    def prove(self, request: PreparedRequest) -> None:
         """Put a proof on a request, in place of the one it has.
 
         :raises TokenError: if the key fails.
@@ -154,16 +154,14 @@ class DPoPReplay(Replay):
         forget_frames(failure)
         raise failure
 
-    def send_again(
-        self, response: requests.Response, token: Token, settings: Mapping[str, Any]
-    ) -> requests.Response:
+    def send_again(self, response: Response, token: Token, settings: Mapping[str, Any]) -> Response:
         """Send the request once more, and with other proofs while the server asks for them."""
         answer = super().send_again(response, token, settings)
         return self._with_other_proofs(answer, token, settings)
 
     def _with_other_proofs(
-        self, response: requests.Response, token: Token, settings: Mapping[str, Any]
-    ) -> requests.Response:
+        self, response: Response, token: Token, settings: Mapping[str, Any]
+    ) -> Response:
         last = None
         for attempt in range(MAX_PROOFS):
             nonce = self._prover.learn(response)
