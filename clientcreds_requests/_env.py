@@ -35,10 +35,8 @@ _EXCLUSIVE = (
 def read_secret(variable: str, path: str) -> str:
     """Return the client secret in a file, as Docker and Kubernetes mount it.
 
-    Its final newline is dropped, and a byte order mark.
-
-    :param variable: names the file in errors; the path may be the secret itself, by mistake.
-    :raises OSError, ValueError: if it cannot be read, or is no secret.
+    Its final newline is dropped, and a byte order mark. Errors name the variable that names the
+    file: the path may be the secret itself, by mistake.
     """
     with open(path, "rb") as file:
         content = file.read(_LONGEST_SECRET + 1)
@@ -51,11 +49,9 @@ def read_secret(variable: str, path: str) -> str:
 
 
 def by_environment(prefix: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a constructor that the environment gives.
+    """Return the arguments of a constructor that the environment gives; options override it.
 
-    :param prefix: how the names of the variables begin. An empty variable counts as not set.
-    :param options: keyword arguments; they override the environment.
-    :raises TypeError, ValueError: if something is missing or set twice; the message names it.
+    An empty variable counts as not set.
     """
     if not isinstance(prefix, str):
         raise TypeError(f"prefix must be a str, not {type(prefix).__name__}")
@@ -116,10 +112,7 @@ def by_issuer(
     client_secret: str | Callable[[], str] | None,
     options: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return the arguments of a constructor that leaves the rest to an issuer's metadata.
-
-    :raises TypeError, ValueError: if an argument cannot work.
-    """
+    """Return the arguments of a constructor that leaves the rest to an issuer's metadata."""
     if "token_endpoint" in options:
         raise TypeError("token_endpoint cannot be passed: the issuer's metadata names it")
     return {

@@ -72,9 +72,7 @@ class Replay:
             self.before_redirect(response, request)
         return response
 
-    def after_401(
-        self, response: Response, refused: Token, settings: Mapping[str, Any]
-    ) -> Response:
+    def after_401(self, response: Response, refused: Token, settings: dict[str, Any]) -> Response:
         """Return the answer to the request sent with a new token, if that may help."""
         request = response.request
         challenges = parse_challenges(response.headers.get("WWW-Authenticate", ""))
@@ -84,8 +82,7 @@ class Replay:
         ):
             return response
         # Another thread that sends the same request may have put a new token on it meanwhile.
-        replays = replays_on(request)
-        is_newer = bool(replays) and self not in replays
+        is_newer = self not in (replays_on(request) or [self])
         if not is_newer:
             self._manager.invalidate(refused, self._token_request)
         if not rewind(request):
@@ -131,10 +128,7 @@ class Replay:
         _set_replays(request)
 
     def before_sending(self, request: PreparedRequest, proxies: Mapping[str, str]) -> None:
-        """Take the token off a request whose URL was changed to one that must not receive it.
-
-        :raises InsecureTransportError: if a proxy would take it to another machine unencrypted.
-        """
+        """Take the token off a request whose URL was changed to one that must not receive it."""
         url = request.url or ""
         if not self._origins.admit(url):
             self.take_off(request)
@@ -161,7 +155,7 @@ class Replay:
             if target is None or (response.url.startswith("http:") and target.startswith("https:")):
                 del request.headers["Authorization"]
 
-    def send_again(self, response: Response, token: Token, settings: Mapping[str, Any]) -> Response:
+    def send_again(self, response: Response, token: Token, settings: dict[str, Any]) -> Response:
         """Send the request of a response once more, and return the answer."""
         adapter = getattr(response, "connection", None)
         code = getattr(getattr(adapter, "send", None), "__code__", None)
@@ -262,10 +256,7 @@ def _drain(response: Response) -> None:
 
 
 def parse_challenges(value: str) -> list[Challenge]:
-    """Return the challenges of ``WWW-Authenticate`` fields, joined by commas, in order.
-
-    Malformed parts are skipped, and what is beyond :data:`MAX_CHALLENGES` is ignored.
-    """
+    """Return the challenges of ``WWW-Authenticate``, in order; malformed parts are skipped."""
     challenges: list[Challenge] = []
     for step in re.finditer(_STEP, value[:MAX_CHALLENGES], re.DOTALL):
         if step["scheme"] is not None:

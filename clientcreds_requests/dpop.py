@@ -10,7 +10,7 @@ import hashlib
 import re
 import secrets
 import time
-from collections.abc import Mapping, MutableMapping
+from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from requests import PreparedRequest, Response
@@ -65,9 +65,6 @@ class Prover:
 
     The token endpoint and the APIs have a prover each: their nonces are never mixed, even if they
     share an origin (RFC 9449 §9).
-
-    :param key: signs the proofs.
-    :raises TypeError: if it is no such key.
     """
 
     def __init__(self, key: ProofKey) -> None:
@@ -79,18 +76,10 @@ class Prover:
         self._nonces: dict[str | None, str] = {}
 
     def sign(self, method: str, url: str, headers: MutableMapping[str, Any]) -> None:
-        """Put a proof into the headers of a request, in place of the one it has.
-
-        :raises ValueError: if the key returns no proof.
-        :raises Exception: whatever the key raises.
-        """
+        """Put a proof into the headers of a request; raise whatever the key raises."""
         scheme, _, credentials = str(headers.get("Authorization", "")).partition(" ")
-        proof = self.key.proof(
-            method,
-            url,
-            access_token=credentials if scheme == "DPoP" else None,
-            nonce=self.nonce(url),
-        )
+        access_token = credentials if scheme == "DPoP" else None
+        proof = self.key.proof(method, url, access_token=access_token, nonce=self.nonce(url))
         if not isinstance(proof, str) or not re.fullmatch(_PROOF, proof):
             raise ValueError("the proof is no JWT")
         headers["DPoP"] = proof
@@ -100,10 +89,7 @@ class Prover:
         return self._nonces.get(origin(url))
 
     def learn(self, response: Response) -> str | None:
-        """Store the nonce in a response, for the next request to its server (RFC 9449 §8.2).
-
-        :return: the nonce; None if there is none.
-        """
+        """Store and return the nonce in a response, for the next request (RFC 9449 §8.2)."""
         nonce: str = response.headers.get("DPoP-Nonce", "")
         # Two of them would be joined by a comma and a space, which no nonce has.
         if not re.fullmatch(_NONCE, nonce):
@@ -131,9 +117,7 @@ class DPoPReplay(Replay):
         self._prover.learn(response)
         return super().__call__(response, **settings)
 
-    def after_401(
-        self, response: Response, refused: Token, settings: Mapping[str, Any]
-    ) -> Response:
+    def after_401(self, response: Response, refused: Token, settings: dict[str, Any]) -> Response:
         """Return the answer to the request with another proof or token, if that may help."""
         response = self._with_other_proofs(response, refused, settings)
         if response.status_code == 401:
@@ -141,10 +125,7 @@ class DPoPReplay(Replay):
         return response
 
     def prove(self, request: PreparedRequest) -> None:
-        """Put a proof on a request, in place of the one it has.
-
-        :raises TokenError: if the key fails.
-        """
+        """Put a proof on a request, in place of the one it has."""
         try:
             return self._prover.sign(request.method or "", request.url or "", request.headers)
         except Exception as error:
@@ -154,13 +135,13 @@ class DPoPReplay(Replay):
         forget_frames(failure)
         raise failure
 
-    def send_again(self, response: Response, token: Token, settings: Mapping[str, Any]) -> Response:
+    def send_again(self, response: Response, token: Token, settings: dict[str, Any]) -> Response:
         """Send the request once more, and with other proofs while the server asks for them."""
         answer = super().send_again(response, token, settings)
         return self._with_other_proofs(answer, token, settings)
 
     def _with_other_proofs(
-        self, response: Response, token: Token, settings: Mapping[str, Any]
+        self, response: Response, token: Token, settings: dict[str, Any]
     ) -> Response:
         last = None
         for attempt in range(MAX_PROOFS):
