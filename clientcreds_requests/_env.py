@@ -21,16 +21,6 @@ if TYPE_CHECKING:
     from .stores import TokenStore
     from .token_endpoint import Body
 
-# In bytes. A larger file holds no secret, and is not read completely.
-_LONGEST_SECRET = 64 * 1024
-
-# Variables of which at most one may be set.
-_EXCLUSIVE = (
-    ("TOKEN_ENDPOINT", "ISSUER"),
-    ("CLIENT_SECRET", "CLIENT_SECRET_FILE", "CLIENT_ASSERTION_FILE"),
-    ("CLIENT_AUTH", "CLIENT_ASSERTION_FILE"),
-)
-
 
 def read_secret(variable: str, path: str) -> str:
     """Return the client secret in a file, as Docker and Kubernetes mount it.
@@ -38,10 +28,11 @@ def read_secret(variable: str, path: str) -> str:
     Its final newline is dropped, and a byte order mark. Errors name the variable that names the
     file: the path may be the secret itself, by mistake.
     """
+    limit = 64 * 1024  # a larger file holds no secret, and is not read completely
     with open(path, "rb") as file:
-        content = file.read(_LONGEST_SECRET + 1)
-    if len(content) > _LONGEST_SECRET:
-        raise ValueError(f"{variable}: a file of more than {_LONGEST_SECRET} bytes is no secret")
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise ValueError(f"{variable}: a file of more than {limit} bytes is no client secret")
     text = content.decode("utf-8-sig", "surrogateescape")
     secret = text.removesuffix("\n").removesuffix("\r")
     check_secret(variable, secret)
@@ -62,7 +53,11 @@ def by_environment(prefix: str, options: Mapping[str, Any]) -> dict[str, Any]:
     def value(name: str) -> str | None:
         return os.environ.get(prefix + name) or None
 
-    for names in _EXCLUSIVE:
+    for names in (
+        ("TOKEN_ENDPOINT", "ISSUER"),
+        ("CLIENT_SECRET", "CLIENT_SECRET_FILE", "CLIENT_ASSERTION_FILE"),
+        ("CLIENT_AUTH", "CLIENT_ASSERTION_FILE"),
+    ):
         given = [prefix + name for name in names if value(name)]
         if len(given) > 1:
             raise ValueError(f"set one of {given[0]} and {given[1]}; both are set")
