@@ -128,28 +128,27 @@ class ClientCredentialsAuth(AuthBase):
         )
         #: Caches the tokens and decides when to request one; shared with siblings.
         self.manager: TokenManager = self._new_manager()
-        self._bound_to, self._dpop = "", dpop
+        self._bound_to = ""
         quick = HEADERS_HAVE_STORE and dpop is None
         self._origins = AllowedOrigins(allowed_origins, allow_http, quick=quick)
+        self._new_replay: Callable[..., Replay] = Replay
+        if dpop is not None:
+            from .dpop import DPoPReplay
+
+            self._new_replay = functools.partial(DPoPReplay, dpop)
         self._ask_for(TokenRequest(scope, resources, audience, extra_params))
 
     def _ask_for(self, request: TokenRequest) -> None:
         """Set what this auth asks for, and what depends on that."""
         self._request = request
         self._entry = self.manager.entry(request)
+        self._replay = self._new_replay(self.manager, request, self._origins)
         self._initialized: Future[Self] | None = None
-        if self._dpop is None:
-            self._replay = Replay(self.manager, request, self._origins)
-        else:
-            from .dpop import DPoPReplay
-
-            self._replay = DPoPReplay(self._dpop, self.manager, request, self._origins)
 
     def _token(self, *, insist: bool = False) -> Token:
         """Return a usable token that is not bound to a client certificate of the past."""
-        before = self._bound_to
         with contextlib.suppress(TokenError):  # what the file will be read for fails, too
-            found = self.endpoint.follow_certificate()
+            before, found = self._bound_to, self.endpoint.follow_certificate()
             if found != before == self._bound_to:  # no other thread has noticed meanwhile
                 self._bound_to = found
                 if self.endpoint.binds_tokens and before:
