@@ -120,7 +120,7 @@ class Replay:
 
     def take_off(self, request: PreparedRequest) -> None:
         """Take the token, proof and hook of any auth off a request that must not carry them."""
-        # A token that was put on long ago is not recognized.
+        # A token that was put on long ago is recognized by its scheme and the hook alone.
         scheme, _, _ = str(request.headers.get("Authorization", "")).partition(" ")
         is_signed = scheme in ("Bearer", "DPoP") and replays_on(request)
         if is_signed or self.token_on(request) is not None:
