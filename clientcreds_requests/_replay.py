@@ -150,7 +150,8 @@ class Replay:
         with contextlib.suppress(ValueError):  # not even a URL
             target = origin(urljoin(response.url, response.headers["Location"]))
         if target != origin(response.url) and self.token_on(request) is not None:
-            _keep_for_history(response, request)
+            if response.request is request:
+                response.request = request.copy()  # as it was sent
             request.headers.pop("DPoP", None)
             if target is None or (response.url.startswith("http:") and target.startswith("https:")):
                 del request.headers["Authorization"]
@@ -164,7 +165,7 @@ class Replay:
         if adapter is None or getattr(code, "co_flags", 0) & 0x80:
             return response
         request = response.request
-        _keep_for_history(response, request)
+        response.request = request.copy()  # as it was sent
         _take_cookies(request, response)
         _drain(response)
         # With a twin as its hook, which is there before the token, a thread that is sending the
@@ -215,12 +216,6 @@ def unsign(request: PreparedRequest) -> None:
     """Take a token and its proof off a request."""
     for name in ("Authorization", "DPoP"):
         request.headers.pop(name, None)
-
-
-def _keep_for_history(response: Response, request: PreparedRequest) -> None:
-    """Give a response a copy of its request as it was sent, before that is changed."""
-    if response.request is request:
-        response.request = request.copy()
 
 
 def rewind(request: PreparedRequest) -> bool:
