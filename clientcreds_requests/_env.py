@@ -33,7 +33,7 @@ def read_secret(variable: str, path: str) -> str:
         content = file.read(limit + 1)
     if len(content) > limit:
         raise ValueError(f"{variable}: a file of more than {limit} bytes is no client secret")
-    text = content.decode("utf-8-sig", "surrogateescape")
+    text = content.decode(errors="surrogateescape").removeprefix("\ufeff")
     secret = text.removesuffix("\n").removesuffix("\r")
     check_secret(variable, secret)
     return secret

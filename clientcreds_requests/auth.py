@@ -25,7 +25,7 @@ from .exceptions import TokenError
 from .manager import TokenManager
 from .stores import StoredFetch, TokenStore
 from .token_endpoint import Body, TokenEndpoint
-from .tokens import Token, TokenRequest
+from .tokens import Token, TokenRequest, TokenSource
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
@@ -122,12 +122,13 @@ class ClientCredentialsAuth(AuthBase):
             default_lifetime=default_lifetime,
             dpop=dpop,
         )
-        source = self.endpoint if store is None else StoredFetch(self.endpoint, store, leeway)
-        self._new_manager = functools.partial(
-            TokenManager, source, leeway=leeway, renew_ahead=renew_ahead, deadline=deadline
-        )
+        self._source: TokenSource = self.endpoint
+        if store is not None:
+            self._source = StoredFetch(self.endpoint, store, leeway)
         #: Caches the tokens and decides when to request one; shared with siblings.
-        self.manager: TokenManager = self._new_manager()
+        self.manager: TokenManager = TokenManager(
+            self._source, leeway=leeway, renew_ahead=renew_ahead, deadline=deadline
+        )
         self._bound_to = ""
         quick = HEADERS_HAVE_STORE and dpop is None
         self._origins = AllowedOrigins(allowed_origins, allow_http, quick=quick)
@@ -195,12 +196,14 @@ class ClientCredentialsAuth(AuthBase):
     def __getstate__(self) -> dict[str, Any]:
         """Return what a pickle or copy needs: no token, and no literal secret."""
         self.endpoint.__getstate__()  # raises TypeError for a literal secret
-        made_anew = {"manager", "_entry", "_initialized", "_replay"}
-        return {name: value for name, value in vars(self).items() if name not in made_anew}
+        manager = self.manager
+        windows = {name: getattr(manager, name) for name in ("leeway", "renew_ahead", "deadline")}
+        state = {**vars(self), "manager": windows}
+        return {name: state[name] for name in state.keys() - {"_entry", "_initialized", "_replay"}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self.manager = self._new_manager()
+        self.manager = TokenManager(self._source, **state["manager"])
         self._ask_for(self._request)
 
     def __repr__(self) -> str:

@@ -209,7 +209,6 @@ class TokenManager:
 
         :param mine: becomes the token request under way if there is to be one.
         :return: a token to go on with; and a token request to make, if ``mine``, or to wait for.
-        :raises TokenError: while the endpoint is left alone, or within the token request itself.
         """
         now, me = time.monotonic(), threading.get_ident()
         token = entry.usable.check()
@@ -251,8 +250,7 @@ class TokenManager:
                 self._give_up(entry, fetch)
 
         run = functools.partial(contextvars.copy_context().run, renew)
-        name = "clientcreds-requests"
-        if not start_thread(lambda: threading.Thread(target=run, name=name, daemon=True)):
+        if not start_thread(lambda: threading.Thread(target=run, name="clientcreds-requests")):
             self._give_up(entry, fetch)  # the caller goes on with its token
 
     def _make(self, request: TokenRequest, entry: Entry, fetch: Fetch, until: float) -> None:
@@ -288,10 +286,7 @@ class TokenManager:
     def _ask(
         self, request: TokenRequest, until: float, rejected: Token | None, refused: bool
     ) -> Fetched:
-        """Call the source: the boundary at which an error loses the frames below.
-
-        :raises TokenError: whatever went wrong.
-        """
+        """Call the source: the boundary at which an error loses the frames below."""
         try:
             fetched = self._source.fetch(request, until, rejected, refused)
             token: object = fetched.token  # which comes from a callable of the user's own

@@ -12,7 +12,7 @@ from requests.adapters import BaseAdapter
 from requests.utils import resolve_proxies
 
 from ._checks import Cert, ExtraHeaders, ExtraParams, Session
-from ._env import AuthOptions, by_environment, by_issuer
+from ._env import by_environment, by_issuer
 from ._replay import replays_on, unsign
 from ._urls import origin, prepare_url, without_query
 from .adapters import RetryAdapter, is_key_mismatch
@@ -84,10 +84,28 @@ class ClientCredentialsSession(Session):
                 raise ValueError("base_url may not have a query; set session.params")
             if allowed_origins is None:
                 allowed_origins = [origin(self.base_url) or ""]
-        given = locals()
-        options: Any = {name: given[name] for name in AuthOptions.__annotations__}
         self.auth = ClientCredentialsAuth(  # pyright: ignore[reportIncompatibleVariableOverride]
-            token_endpoint, client_id, client_secret, session=self, **options
+            token_endpoint,
+            client_id,
+            client_secret,
+            scope=scope,
+            resources=resources,
+            audience=audience,
+            extra_params=extra_params,
+            extra_headers=extra_headers,
+            body=body,
+            client_auth=client_auth,
+            leeway=leeway,
+            renew_ahead=renew_ahead,
+            default_lifetime=default_lifetime,
+            timeout=timeout,
+            deadline=deadline,
+            retries=retries,
+            allowed_origins=allowed_origins,
+            allow_http=allow_http,
+            session=self,
+            store=store,
+            dpop=dpop,
         )
         if isinstance(client_auth, TLSClientAuth):
             self.cert: Cert = client_auth.cert  # what its tokens are bound to
