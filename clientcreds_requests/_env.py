@@ -39,7 +39,9 @@ def read_secret(variable: str, path: str) -> str:
     return secret
 
 
-def by_environment(prefix: str, options: Mapping[str, Any]) -> dict[str, Any]:
+def by_environment(
+    prefix: str, options: Mapping[str, Any], environ: Mapping[str, str] = os.environ
+) -> dict[str, Any]:
     """Return the arguments of a constructor that the environment gives; options override it.
 
     An empty variable counts as not set.
@@ -51,7 +53,7 @@ def by_environment(prefix: str, options: Mapping[str, Any]) -> dict[str, Any]:
             raise TypeError(f"{name} cannot be passed: {prefix}{name.upper()} sets it")
 
     def value(name: str) -> str | None:
-        return os.environ.get(prefix + name) or None
+        return environ.get(prefix + name) or None
 
     for names in (
         ("TOKEN_ENDPOINT", "ISSUER"),

@@ -35,6 +35,11 @@ _OPTIONS = {
     "--body": ("BODY", "auto|json|form", "how the token request is written"),
     "--client-auth": ("CLIENT_AUTH", "METHOD", "client_secret_post, client_secret_basic or none"),
 }
+# Of each group, an option stands in for all variables.
+_RIVALS = (
+    {"TOKEN_ENDPOINT", "ISSUER"},
+    {"CLIENT_SECRET", "CLIENT_SECRET_FILE", "CLIENT_ASSERTION_FILE"},
+)
 
 
 class BadArguments(Exception):
@@ -88,23 +93,16 @@ def _arguments(given: Mapping[str, Any]) -> dict[str, Any]:
     if len(params) < len(pairs):
         raise ValueError("give --param as NAME=VALUE, each NAME once")
     variables = {name: value for name, value in given.items() if name.isupper()}
-    if "TOKEN_ENDPOINT" in variables or "ISSUER" in variables:
-        variables = {"TOKEN_ENDPOINT": "", "ISSUER": "", **variables}
-    files = {"CLIENT_SECRET_FILE": "", "CLIENT_ASSERTION_FILE": ""}
-    if variables.keys() & files.keys():
-        variables = {"CLIENT_SECRET": "", **files, **variables}
+    for rivals in _RIVALS:
+        if rivals & variables.keys():
+            variables = {**dict.fromkeys(rivals, ""), **variables}
     if "RESOURCES" in variables:
         variables["RESOURCES"] = " ".join(variables["RESOURCES"])
     timeout = given.get("timeout", TIMEOUT)
     options = {"timeout": timeout, "deadline": max(DEADLINE, timeout), "extra_params": params}
     options["allow_http"] = "allow_http" in given
-    before = dict(os.environ)
-    try:
-        os.environ.update({_PREFIX + name: value for name, value in variables.items()})
-        arguments = by_environment(_PREFIX, options)
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+    environ = os.environ | {_PREFIX + name: value for name, value in variables.items()}
+    arguments = by_environment(_PREFIX, options, environ)
     method = arguments.get("client_auth", "client_secret_post")
     if method in ("client_secret_post", "client_secret_basic") and not arguments["client_secret"]:
         arguments["client_secret"] = _prompted()
