@@ -33,7 +33,6 @@ PRIVATE = {
     "queue.Queue.mutex": _FORKED,
     "queue.Queue.not_empty": _FORKED,
     "queue.Queue.not_full": _FORKED,
-    "queue.Queue.queue": "holds connections of the parent; there is no public way",
 }
 
 #: True if header fields may be set, and bodies read, by way of the private attributes above.

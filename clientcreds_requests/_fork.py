@@ -9,26 +9,25 @@ import threading
 import warnings
 from collections.abc import Callable
 from typing import Any
-from weakref import ref
+from weakref import WeakValueDictionary
 
 import requests
 from requests.adapters import HTTPAdapter
 
 # os.register_at_fork() cannot be undone, so it is called once for all objects alive at the fork.
 # By identity: a session of the user may define equality.
-_resets: dict[int, tuple[ref[Any], Callable[[Any], None]]] = {}
+_resets: WeakValueDictionary[tuple[int, Callable[[Any], None]], Any] = WeakValueDictionary()
 
 
 def reset_in_child(instance: object, reset: Callable[[Any], None]) -> None:
     """Call ``reset(instance)`` in every child forked while the instance is alive."""
-    key = id(instance)
-    _resets[key] = (ref(instance, lambda _: _resets.pop(key, None)), reset)
+    _resets[id(instance), reset] = instance
 
 
 def _reset_all() -> None:
-    for known, reset in list(_resets.values()):
-        with contextlib.suppress(Exception):  # one that fails, or is gone, must not stop the others
-            reset(known())
+    for (_, reset), instance in list(_resets.items()):
+        with contextlib.suppress(Exception):  # one that fails must not stop the others
+            reset(instance)
 
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows does not fork
@@ -66,6 +65,13 @@ def warn_caller(message: str) -> None:
     warnings.warn(message, UserWarning, stacklevel=level)
 
 
+def renew_connections(session: requests.Session) -> None:
+    """Close a session's idle connections; those in use serve to the end of their answers."""
+    for adapter in session.adapters.values():
+        if isinstance(adapter, HTTPAdapter):
+            HTTPAdapter.close(adapter)  # not what its own class may close for good
+
+
 def drop_connections(session: requests.Session) -> None:
     """Close a session's pooled connections in a forked child; the parent keeps using them.
 
@@ -78,20 +84,10 @@ def drop_connections(session: requests.Session) -> None:
             for manager in (adapter.poolmanager, *adapter.proxy_manager.values()):
                 manager.pools.lock = threading.RLock()
                 for key in manager.pools.keys():  # noqa: SIM118 - its iteration is forbidden
-                    _empty(manager.pools[key])
-
-
-def _empty(pool: Any) -> None:
-    queue = pool.pool
-    if queue is None:  # closed
-        return
-    queue.mutex = threading.Lock()
-    queue.not_empty = threading.Condition(queue.mutex)
-    queue.not_full = threading.Condition(queue.mutex)
-    connections = list(queue.queue)
-    queue.queue.clear()
-    for _ in range(queue.maxsize):
-        queue.put_nowait(None)  # urllib3's mark of a free place
-    for connection in connections:
-        if connection is not None:
-            connection.close()
+                    pool = manager.pools[key]
+                    if pool.pool is not None:  # else it is closed
+                        pool.pool.mutex = threading.Lock()
+                        pool.pool.not_empty = threading.Condition(pool.pool.mutex)
+                        pool.pool.not_full = threading.Condition(pool.pool.mutex)
+                    pool.close()
+    renew_connections(session)

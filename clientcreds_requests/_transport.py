@@ -162,15 +162,3 @@ def read_body(response: requests.Response, limit: int, watchdog: Watchdog) -> No
             raise requests.exceptions.ContentDecodingError(error, response=response) from error
         raise requests.ConnectionError(error) from error
     response._content = bytes(content)
-
-
-def renew_connections(session: requests.Session) -> None:
-    """Let further requests of a session open connections of their own.
-
-    Those in use serve to the end of their answers. Idle ones are closed with their pool, which is
-    no longer referred to.
-    """
-    for adapter in session.adapters.values():
-        if isinstance(adapter, HTTPAdapter):
-            for manager in (adapter.poolmanager, *adapter.proxy_manager.values()):
-                manager.clear()

@@ -29,11 +29,10 @@ from ._checks import (
     seconds,
 )
 from ._dialects import body_to_report, other_body_may_work, rejects_client
-from ._fork import drop_connections, reset_in_child
+from ._fork import drop_connections, renew_connections, reset_in_child
 from ._logs import log
 from ._redaction import Redactor, bare_request, credentials_in, forget_frames
 from ._responses import failed_at, raise_for_both, raise_not_sent, raise_unanswered, read_token
-from ._transport import renew_connections
 from ._urls import prepare_url, require_secure, without_query
 from .adapters import HEADERS, RetriedRequest, send
 from .client_auth import ClientAuth, ClientSecretAuth, TLSClientAuth, no_client_auth
