@@ -54,8 +54,6 @@ class Watchdog:
         for connection in self._connections:  # else open until garbage is collected
             with contextlib.suppress(Exception):
                 connection.close()
-        self._connections.clear()
-        self._sockets.clear()
 
     def check(self, cause: Exception | None = None) -> None:
         """Raise ``requests.ReadTimeout`` after the deadline: a cut-off answer can look complete."""
@@ -70,16 +68,26 @@ class Watchdog:
         """
         if not isinstance(adapter, HTTPAdapter):
             return adapter
+
+        def pool_of(_twin: HTTPAdapter, *args: Any, **settings: Any) -> Any:
+            pool: Any = copy.copy(adapter.get_connection_with_tls_context(*args, **settings))
+            pool.ConnectionCls = self.connection_class(pool.ConnectionCls)
+            if isinstance(pool.pool, Queue):  # forks of urllib3 have other containers
+                pool.pool = pool.QueueCls(1)
+                pool.pool.put(None)  # urllib3's mark of a free place
+            return pool
+
         kind: Any = type(adapter)
+        # Without its finalizer, which would close what is still in use.
+        own: dict[str, Any] = {
+            "get_connection_with_tls_context": pool_of,
+            "__del__": lambda _twin: None,
+        }
         try:
-            twin: HTTPAdapter = object.__new__(type(kind.__name__, (_Watched, kind), {}))
+            twin: HTTPAdapter = object.__new__(type(kind.__name__, (kind,), own))
         except TypeError:  # its class allows no such subclass: the timeout of each read must do
             return adapter
-        twin.__dict__.update(adapter.__dict__, _watchdog=self)
-        twin.poolmanager = copy.copy(adapter.poolmanager)
-        twin.poolmanager.pools = type(adapter.poolmanager.pools)(1)
-        twin.proxy_manager = {}
-        twin.max_retries = Retry(0, read=False)  # RetryAdapter retries
+        twin.__dict__.update(adapter.__dict__, max_retries=Retry(0, read=False))  # others retry
         return twin
 
     def connection_class(self, kind: Any) -> Any:
@@ -109,56 +117,33 @@ class Watchdog:
                 socket.socket.shutdown(bare, socket.SHUT_RDWR)
 
 
-class _Watched:
-    """A mix-in for adapter classes, which watches their connections."""
-
-    _watchdog: Watchdog
-
-    def __del__(self) -> None:
-        """Do nothing: what the adapter's own finalizer would close is still in use."""
-
-    def get_connection_with_tls_context(self, *args: Any, **settings: Any) -> Any:
-        inherited: Any = super()
-        # A copy with a queue of its own, since an adapter may return a pool that others use.
-        pool = copy.copy(inherited.get_connection_with_tls_context(*args, **settings))
-        pool.ConnectionCls = self._watchdog.connection_class(pool.ConnectionCls)
-        if isinstance(pool.pool, Queue):  # forks of urllib3 have other containers
-            pool.pool = pool.QueueCls(1)
-            pool.pool.put(None)  # urllib3's mark of a free place
-        return pool
-
-
 def read_body(response: requests.Response, limit: int, watchdog: Watchdog) -> None:
     """Read a streamed response to its end into ``response.content``.
 
+    If that fails, its connection is closed, and the content stays empty.
+
     :param limit: the maximum size in bytes, after decompression.
     :param watchdog: ends the read at the deadline.
-    :raises requests.RequestException: if the body exceeds either, is truncated or cannot be
-        decoded. The connection is closed then, and ``response.content`` is empty unless it had
-        been read.
+    :raises requests.RequestException: if the body exceeds either or is truncated; also if it is too
+        large or cannot be decoded, unless the status tells of an error anyway.
     """
     raw = response.raw
-    if not (CONTENT_CAN_BE_SET and response._content is False and isinstance(raw, HTTPResponse)):
-        # Read already, or by what stands in for the network: a browser, a stub.
-        if len(response.content or b"") > limit:
-            error = DecodeError(f"the body is larger than {limit} bytes")
-            raise requests.exceptions.ContentDecodingError(error, response=response)
-        return
-    response._content = b""
-    content = bytearray()
     try:
-        # read() would wait until its buffer is full, however slowly the body arrives.
-        while chunk := raw.read1(limit + 1 - len(content), decode_content=True):
-            content += chunk
-            if len(content) > limit:
-                raise DecodeError(f"the body is larger than {limit} bytes")
-        raw.drain_conn()
-        watchdog.check()
+        if CONTENT_CAN_BE_SET and response._content is False and isinstance(raw, HTTPResponse):
+            response._content = b""
+            content = raw.read(limit + 1, decode_content=True)
+        else:  # read already, or by what stands in for the network: a browser, a stub
+            content = response.content or b""
+        if len(content) > limit:
+            raise DecodeError(f"the body is larger than {limit} bytes")
+    except DecodeError as error:
+        response.close()
+        if response.status_code < 400:
+            raise requests.exceptions.ContentDecodingError(error, response=response) from error
     except HTTPError as error:
         response.close()
-        if isinstance(error, ReadTimeoutError):
-            raise requests.ReadTimeout(error) from error
-        if isinstance(error, DecodeError):
-            raise requests.exceptions.ContentDecodingError(error, response=response) from error
-        raise requests.ConnectionError(error) from error
-    response._content = bytes(content)
+        timed_out = isinstance(error, ReadTimeoutError)
+        raise (requests.ReadTimeout if timed_out else requests.ConnectionError)(error) from error
+    else:
+        watchdog.check()  # what was cut off can look complete
+        response._content = content

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import random
@@ -16,9 +17,9 @@ from typing import Any
 import requests
 from requests.adapters import BaseAdapter
 from urllib3 import Retry
-from urllib3.response import BaseHTTPResponse
+from urllib3.response import HTTPResponse
 
-from ._checks import Cert, Session
+from ._checks import Cert, Session, attempt_timeout
 from ._dialects import RETRY_STATUSES, seconds_since_epoch, seconds_until_reset
 from ._logs import log
 from ._transport import Watchdog, read_body
@@ -116,20 +117,12 @@ class RetryAdapter(BaseAdapter):
         super().__init__()
         self._adapter = adapter
         self._look_up = look_up
-        if isinstance(retries, Retry):
-            policy = retries.new(allowed_methods=None)  # by default urllib3 retries no POST
-        else:
-            policy = Retry(
-                retries,
-                allowed_methods=None,
-                status_forcelist=RETRY_STATUSES,
-                backoff_factor=0.25,
-                backoff_jitter=0.25,
-                backoff_max=MAX_WAIT,
-                raise_on_status=False,
-            )
-        self.max_retries: Retry = policy
-        self._statuses = frozenset(self.max_retries.status_forcelist or RETRY_STATUSES)
+        if not isinstance(retries, Retry):
+            retries = Retry(retries, backoff_factor=0.25, backoff_jitter=0.25, backoff_max=MAX_WAIT)
+        self.max_retries: Retry = retries.new(
+            allowed_methods=None,  # by default urllib3 retries no POST
+            status_forcelist=retries.status_forcelist or RETRY_STATUSES,
+        )
 
     def close(self) -> None:
         """Do nothing: the adapter in use belongs to a session."""
@@ -148,55 +141,49 @@ class RetryAdapter(BaseAdapter):
         The outcome is the answer or the exception of the last attempt.
         """
         settings = {"verify": verify, "cert": cert, "proxies": proxies}
+        settings.update(stream=stream, timeout=timeout)
         url = request.url or ""
-        here, under_way = (threading.get_ident(), url), _under_way.get({})
-        if here in under_way:  # passed back by the adapter that was looked up
-            watchdog = under_way[here]
+        sender, watchdog = _under_way.get()
+        if sender == (threading.get_ident(), url):  # passed back by the adapter that was looked up
             adapter = self._adapter if watchdog is None else watchdog.twin_of(self._adapter)
-            return adapter.send(request, stream=stream, timeout=timeout, **settings)
+            return adapter.send(request, **settings)
         adapter = self._adapter if self._look_up is None else self._look_up(url)
         if not isinstance(request, RetriedRequest):
-            settings.update(stream=stream, timeout=timeout)
             return _send_below(adapter, request, None, settings)
+        policy, limits = self.max_retries, attempt_timeout(timeout)
         with Watchdog(request.until) as watchdog:
             adapter = watchdog.twin_of(adapter)
-            policy, attempt = self.max_retries, 1
             while True:
                 left = max(request.until - time.monotonic(), 0.001)
-                limits = (timeout, timeout) if isinstance(timeout, (int, float)) else timeout
                 settings.update(stream=True, timeout=tuple(min(limit, left) for limit in limits))
+                outcome: requests.Response | requests.RequestException
                 try:
-                    response = _send_below(adapter, request, watchdog, settings)
+                    outcome = _send_below(adapter, request, watchdog, settings)
                     if request.answered is not None:
-                        request.answered(response)
-                    try:
-                        read_body(response, MAX_BODY, watchdog)
-                    except requests.exceptions.ContentDecodingError:
-                        if response.status_code < 400:  # else the status says enough
-                            raise
+                        request.answered(outcome)
+                    read_body(outcome, MAX_BODY, watchdog)
+                    if outcome.status_code not in {*policy.status_forcelist} - request.final:
+                        return outcome
+                    reason = f"status {outcome.status_code}"
                 except requests.RequestException as error:
                     watchdog.check(error)
-                    following = _wait_to_retry(policy, request.until, error)
-                    if following is None:
-                        raise
-                    reason = type(root_cause(error)).__name__
-                else:
-                    watchdog.check()
-                    if response.status_code not in self._statuses - request.final:
-                        return response
-                    following = _wait_to_retry(policy, request.until, response)
-                    if following is None:
-                        return response
-                    reason = f"status {response.status_code}"
+                    outcome, reason = error, type(root_cause(error)).__name__
+                following = _wait_to_retry(policy, request.until, outcome)
+                if following is None:
+                    if isinstance(outcome, Exception):
+                        raise outcome
+                    return outcome
+                policy, attempt = following, len(following.history)
                 endpoint = without_query(url)
                 log(logger, "attempt_failed", endpoint=endpoint, attempt=attempt, reason=reason)
-                policy, attempt = following, attempt + 1
                 request.renew()
 
 
-# The watchdogs of the requests that are being sent, by thread and URL. All retry adapters share
-# them, as a recorder may pass a request back to another one of the session.
-_under_way: ContextVar[Mapping[tuple[int, str], Watchdog | None]] = ContextVar("under way")
+# The request that is being sent, by its thread and URL, and its watchdog. All retry adapters share
+# it, as a recorder may pass a request back to another one of the session.
+_under_way: ContextVar[tuple[object, Watchdog | None]] = ContextVar(
+    "under way", default=(None, None)
+)
 
 
 def _send_below(
@@ -206,8 +193,7 @@ def _send_below(
     settings: Mapping[str, Any],
 ) -> requests.Response:
     """Send by an adapter that may pass the request back to a retry adapter."""
-    here = (threading.get_ident(), request.url or "")
-    before = _under_way.set({**_under_way.get({}), here: watchdog})
+    before = _under_way.set(((threading.get_ident(), request.url or ""), watchdog))
     try:
         return adapter.send(request, **settings)
     finally:
@@ -266,20 +252,18 @@ def _wait_to_retry(
     policy: Retry, until: float, outcome: requests.RequestException | requests.Response
 ) -> Retry | None:
     """Wait, and return the policy for the attempts left; None, at once, if there is no retry."""
-    wait = 0.0
+    answer, error, wait = None, None, 0.0
+    if isinstance(outcome, requests.Response):
+        answer = HTTPResponse(status=outcome.status_code)
+        if policy.respect_retry_after_header:
+            wait = retry_after(outcome) or 0.0
+    elif is_transient(outcome):
+        error = next(iter(outcome.args), None)
+        error = getattr(error, "reason", error)  # MaxRetryError wraps the cause
+    else:
+        return None
     try:
-        if isinstance(outcome, requests.Response):
-            raw = outcome.raw if isinstance(outcome.raw, BaseHTTPResponse) else None
-            policy = policy.increment("POST", response=raw)
-            if policy.respect_retry_after_header:
-                wait = retry_after(outcome) or 0.0
-        elif is_transient(outcome):
-            reason = outcome.args[0] if outcome.args else None
-            reason = getattr(reason, "reason", reason)  # MaxRetryError wraps the cause
-            error = reason if isinstance(reason, Exception) else outcome
-            policy = policy.increment("POST", error=error)
-        else:
-            return None
+        policy = policy.increment("POST", response=answer, error=error)
     except Exception:  # the outcome says more than "Max retries exceeded"
         return None
     # urllib3 makes the first retry at once, so the clients of a fleet would come back together.
@@ -293,14 +277,11 @@ def _wait_to_retry(
 def is_transient(error: Exception) -> bool:
     """Return True if the same request may succeed later."""
     root = root_cause(error)
-    if isinstance(error, requests.exceptions.SSLError):
-        # A certificate error is permanent; a truncated handshake is a lost connection.
+    # A certificate error is permanent, a proxy's too; a truncated handshake is a lost connection.
+    if isinstance(error, requests.exceptions.SSLError) or isinstance(root, ssl.CertificateError):
         return isinstance(root, ssl.SSLEOFError) or is_key_mismatch(error)
-    if isinstance(error, requests.exceptions.ProxyError):
-        # Its certificate, and a refused tunnel (407 and others), are permanent too.
-        refused = re.search("Tunnel connection failed: ([0-9]{3})", str(root))
-        status_may_change = refused is None or int(refused[1]) in RETRY_STATUSES
-        return status_may_change and not isinstance(root, ssl.SSLCertVerificationError)
+    if refused := re.search("Tunnel connection failed: ([0-9]{3})", str(root)):
+        return int(refused[1]) in RETRY_STATUSES
     return isinstance(error, (requests.ConnectionError, requests.Timeout))
 
 
@@ -318,19 +299,14 @@ def retry_after(response: requests.Response) -> float | None:
     # A gateway may add one to that of the server: requests joins them by commas.
     if found := re.fullmatch("([0-9]{1,10})(, *[0-9]{1,10})*", value):
         return float(found[1])
-    try:
-        moment = seconds_since_epoch(value)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return seconds_until_reset(response.headers) if response.status_code == 429 else None
-    return max(0.0, moment - time.time())
+    with contextlib.suppress(ValueError, TypeError, IndexError, OverflowError):
+        return max(0.0, seconds_since_epoch(value) - time.time())
+    return seconds_until_reset(response.headers) if response.status_code == 429 else None
 
 
 def root_cause(error: BaseException) -> BaseException:
     """Return the innermost error, below the wrappers of requests and urllib3."""
-    while True:
-        inner = getattr(error, "reason", None)
-        if not isinstance(inner, BaseException):
-            inner = next((arg for arg in error.args[::-1] if isinstance(arg, BaseException)), None)
-        if inner is None:
-            return error
-        error = inner
+    for inner in (getattr(error, "reason", None), *reversed(error.args)):
+        if isinstance(inner, BaseException):
+            return root_cause(inner)
+    return error
