@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 import ssl
 import threading
@@ -60,54 +59,26 @@ ExtraParams: TypeAlias = Mapping[str, str | Callable[[], str]]
 Cert: TypeAlias = str | tuple[str, str] | None
 
 # Set by the request itself, or a second client authentication.
-_OWN_HEADERS = frozenset(
-    {
-        "authorization",
-        "connection",
-        "content-length",
-        "content-type",
-        "cookie",
-        "host",
-        "transfer-encoding",
-    }
-)
+_OWN_HEADERS = r"(?i)authorization|connection|content-(length|type)|cookie|host|transfer-encoding"
 
 
 def text(name: str, value: object) -> str:
-    """Return a non-empty string that can be encoded."""
+    """Return a non-empty string without control characters that can be encoded."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, not {type(value).__name__}")
     if not value:
         raise ValueError(f"{name} must not be empty")
-    if any("\ud800" <= character <= "\udfff" for character in value):
-        raise ValueError(f"{name} is no text: it has bytes that could not be decoded")
+    if re.search(r"[\0-\x1f\x7f\ud800-\udfff]", value):
+        raise ValueError(
+            f"{name} has a control character, or bytes that could not be decoded; "
+            "strip the newline a file ends with"
+        )
     return value
 
 
-def single_line(name: str, value: object) -> str:
-    """Return a text without control characters."""
-    found = text(name, value)
-    if any(character < " " or character == "\x7f" for character in found):
-        raise ValueError(f"{name} has a control character; strip the newline a file ends with")
-    return found
-
-
-def check_secret(what: str, secret: object) -> None:
-    """Check that something can be a client secret.
-
-    :raises TypeError, ValueError: if it cannot; the error does not quote it.
-    """
-    if not isinstance(secret, str):
-        kind = type(secret).__name__
-        raise TypeError(f"{what} must be a str, or a callable returning one; not {kind}")
-    if not secret:
-        raise ValueError(f"{what} is empty")
-    single_line(what, secret)
-
-
 def identifier(name: str, value: object) -> str:
-    """Return a text without control characters and without white space around it."""
-    found = single_line(name, value)
+    """Return a text without white space around it."""
+    found = text(name, value)
     if found != found.strip():
         raise ValueError(f"{name} has white space around it; strip it")
     return found
@@ -115,12 +86,11 @@ def identifier(name: str, value: object) -> str:
 
 def strings(name: str, values: Iterable[str] | None) -> list[str]:
     """Return the strings of an iterable; an empty list for None."""
-    if isinstance(values, (str, bytes)):
+    if values is None:
+        return []
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         raise TypeError(f"{name} must be a list of str, not one {type(values).__name__}")
-    try:
-        found = [] if values is None else list(values)
-    except TypeError:
-        raise TypeError(f"{name} must be a list of str, not {type(values).__name__}") from None
+    found = list(values)
     for value in found:
         if not isinstance(value, str):
             raise TypeError(f"{name} must be a list of str; one is {type(value).__name__}")
@@ -131,39 +101,39 @@ def seconds(name: str, value: object, *, zero: bool = False) -> float:
     """Return a finite number of seconds, greater than zero unless zero is allowed."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}")
-    try:
-        number = float(value)
-    except OverflowError:  # an int beyond all floats
-        number = math.inf
     # Python itself rejects longer waits.
-    if not number <= threading.TIMEOUT_MAX or number < 0 or (number == 0 and not zero):
+    if not 0 <= value <= threading.TIMEOUT_MAX or (value == 0 and not zero):
         raise ValueError(f"{name} must be a finite number of seconds, {'>=' if zero else '>'} 0")
-    return number
+    return float(value)
+
+
+def _members(name: str, value: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return a copy of a mapping with str for names; an empty one for None."""
+    if value is not None and not isinstance(value, Mapping):
+        raise TypeError(f"{name} must be a mapping, not {type(value).__name__}")
+    for key in value or {}:
+        if not isinstance(key, str):
+            raise TypeError(f"{name} must have str for names; one is {type(key).__name__}")
+    return dict(value or {})
 
 
 def json_members(name: str, members: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return a copy of what is to be a JSON object; an empty one for None."""
-    if members is not None and not isinstance(members, Mapping):
-        raise TypeError(f"{name} must be a mapping, not {type(members).__name__}")
-    for key in members or {}:
-        if not isinstance(key, str):
-            raise TypeError(f"{name} must have str for names; one is {type(key).__name__}")
+    checked = _members(name, members)
     try:
-        return dict(json.loads(json.dumps(dict(members or {}), allow_nan=False)))
+        return dict(json.loads(json.dumps(checked, allow_nan=False)))
     except (TypeError, ValueError, RecursionError):
         raise ValueError(f"{name} must be what JSON can hold") from None
 
 
 def header_fields(headers: ExtraHeaders | None) -> dict[str, str | Callable[[], str]]:
     """Return the ``extra_headers`` of a token request, checked."""
-    if headers is not None and not isinstance(headers, Mapping):
-        raise TypeError(f"extra_headers must be a mapping, not {type(headers).__name__}")
-    checked = dict(headers or {})
+    checked = _members("extra_headers", headers)
     for name, value in checked.items():
-        if not isinstance(name, str) or not (isinstance(value, str) or callable(value)):
+        if not (isinstance(value, str) or callable(value)):
             raise TypeError(f"extra_headers must map str to str or a callable; see {name!r}")
         header_field("extra_headers", name, "" if callable(value) else value)
-        if name.lower() in _OWN_HEADERS:
+        if re.fullmatch(_OWN_HEADERS, name):
             raise ValueError(f"extra_headers may not set {name!r}; see client_auth and body")
     return checked
 
@@ -176,8 +146,7 @@ def header_field(what: str, name: str, value: str) -> None:
 
 def check_certificate(cert: Cert) -> None:
     """Check that a client certificate can be read, with its key."""
-    paths = cert if isinstance(cert, tuple) else (cert, cert)
-    certificate, key = paths if len(paths) == 2 else (None, None)
+    certificate, key = cert if isinstance(cert, tuple) and len(cert) == 2 else (cert, cert)
     if not isinstance(certificate, str) or not isinstance(key, str):
         raise TypeError("cert must be a path as a str, or a pair of them: certificate and key")
     try:

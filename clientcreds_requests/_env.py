@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from ._checks import check_secret
+from ._checks import text
 from .client_auth import FederatedAssertion
 from .discovery import Issuer
 
@@ -33,10 +33,8 @@ def read_secret(variable: str, path: str) -> str:
         content = file.read(limit + 1)
     if len(content) > limit:
         raise ValueError(f"{variable}: a file of more than {limit} bytes is no client secret")
-    text = content.decode(errors="surrogateescape").removeprefix("\ufeff")
-    secret = text.removesuffix("\n").removesuffix("\r")
-    check_secret(variable, secret)
-    return secret
+    secret = content.decode(errors="surrogateescape").removeprefix("\ufeff")
+    return text(variable, secret.removesuffix("\n").removesuffix("\r"))
 
 
 def by_environment(

@@ -16,7 +16,7 @@ from requests.cookies import extract_cookies_to_jar, get_cookie_header
 from requests.utils import rewind_body
 
 from ._transport import Watchdog, read_body
-from ._urls import AllowedOrigins, leaves_by_proxy, origin, without_query
+from ._urls import AllowedOrigins, origin, require_direct
 from .exceptions import InsecureTransportError, TokenError
 from .manager import TokenManager
 from .tokens import Token, TokenRequest
@@ -132,12 +132,8 @@ class Replay:
         url = request.url or ""
         if not self._origins.admit(url):
             self.take_off(request)
-        elif not self._origins.allow_http and leaves_by_proxy(url, proxies):
-            raise InsecureTransportError(
-                f"{without_query(url)} is plain http, and its proxy is on another machine: the "
-                "token would travel in the clear; set no_proxy, or pass allow_http=True on a "
-                "network you trust"
-            )
+        elif not self._origins.allow_http:
+            require_direct(url, proxies, InsecureTransportError)
 
     def before_redirect(self, response: Response, request: PreparedRequest) -> None:
         """Take the token off a request that is redirected to another origin.

@@ -77,12 +77,11 @@ class Watchdog:
                 pool.pool.put(None)  # urllib3's mark of a free place
             return pool
 
+        def finalize(_twin: HTTPAdapter) -> None:
+            """Do nothing: what the adapter's own finalizer would close is still in use."""
+
         kind: Any = type(adapter)
-        # Without its finalizer, which would close what is still in use.
-        own: dict[str, Any] = {
-            "get_connection_with_tls_context": pool_of,
-            "__del__": lambda _twin: None,
-        }
+        own = {"get_connection_with_tls_context": pool_of, "__del__": finalize}
         try:
             twin: HTTPAdapter = object.__new__(type(kind.__name__, (kind,), own))
         except TypeError:  # its class allows no such subclass: the timeout of each read must do

@@ -17,22 +17,20 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def origin(url: str) -> str | None:
-    """Return scheme, host and port of a prepared URL, as in ``https://api.example.com:443``.
+    """Return the origin of a prepared URL (RFC 6454 §6.2), as in ``https://api.example.com:8443``.
 
     None for other schemes, without a host, or if the parsers of urllib and urllib3 disagree on it.
     """
     try:
         split, parsed = urlsplit(url), parse_url(url)
-        port = split.port
-    except ValueError:
+        default_port = _DEFAULT_PORTS[split.scheme]
+        port = split.port or default_port
+    except (ValueError, KeyError):
         return None
-    host = split.hostname
-    if split.scheme not in _DEFAULT_PORTS or not host:
+    host = (parsed.host or "").lower()
+    if not host or host.strip("[]") != split.hostname:
         return None
-    if (parsed.host or "").strip("[]").lower() != host:
-        return None
-    bracketed = f"[{host}]" if ":" in host else host
-    return f"{split.scheme}://{bracketed}:{port or _DEFAULT_PORTS[split.scheme]}"
+    return f"{split.scheme}://{host}" + (f":{port}" if port != default_port else "")
 
 
 def is_secure(url: str) -> bool:
@@ -42,7 +40,7 @@ def is_secure(url: str) -> bool:
 
 def is_loopback(url: str) -> bool:
     """Return True if the host is this machine by its name or address."""
-    host = "" if origin(url) is None else urlsplit(url).hostname or ""
+    host = urlsplit(origin(url) or "").hostname or ""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -60,25 +58,26 @@ def require_secure(what: str, url: str, allow_http: bool) -> None:
         )
 
 
-def leaves_by_proxy(url: str, proxies: Mapping[str, str]) -> bool:
-    """Return True if a URL is plain http and its proxy is on another machine."""
+def require_direct(
+    url: str, proxies: Mapping[str, str], kind: type[InsecureTransportError]
+) -> None:
+    """Raise an error of that kind for plain http through a proxy on another machine."""
     proxy = select_proxy(url, dict(proxies)) if url.startswith("http:") else None
-    host = (proxy or "").rpartition("://")[2].rpartition("@")[2]
-    return bool(proxy) and not is_loopback(f"http://{host}")
+    if proxy and not is_loopback(f"http://{proxy.rpartition('://')[2]}"):
+        raise kind(
+            f"{without_query(url)} is plain http, and its proxy is on another machine: the secret "
+            "or token would travel in the clear; set no_proxy, or pass allow_http=True on a "
+            "network you trust"
+        )
 
 
-def prepare_url(name: str, url: str, *, origin_only: bool = False) -> str:
+def prepare_url(name: str, url: str) -> str:
     """Return a URL as requests connects to it: lower case host, IDNA, percent-encoding.
 
     :param name: the argument's name, for the error.
-    :param origin_only: reject a path and a query, too.
     :raises TypeError, ValueError: if it is not absolute, or has userinfo or a fragment.
     """
-    if not isinstance(url, str):
-        raise TypeError(f"{name} must be a URL as a str, not {type(url).__name__}")
-    if url:
-        identifier(name, url)
-    if "#" in url:
+    if "#" in identifier(name, url):
         raise ValueError(f"{name} may not have a fragment (RFC 6749 §3.2)")
     try:
         prepared = requests.Request("GET", url).prepare().url or ""
@@ -89,8 +88,6 @@ def prepare_url(name: str, url: str, *, origin_only: bool = False) -> str:
         raise ValueError(f"{name} must be an absolute http or https URL")
     if userinfo is not None:
         raise ValueError(f"{name} may not hold credentials; pass client_id and client_secret")
-    if origin_only and (urlsplit(prepared).path != "/" or "?" in prepared):
-        raise ValueError(f"{name} must be an origin: scheme, host and port, nothing else")
     return prepared
 
 
@@ -100,27 +97,23 @@ def without_query(url: str) -> str:
 
 
 class AllowedOrigins:
-    """The origins to which a token may be sent.
+    """The origins to which a token may be sent; any if ``urls`` is None.
 
-    :param urls: the origins, such as ``https://api.example.com``; None for any.
-    :param allow_http: allow plain http to other machines.
-    :param quick: False to parse every URL, without the shortcut of ``trusted``.
     :raises TypeError, ValueError: if ``urls`` is no list of origins.
     :raises InsecureTransportError: for plain http to another machine, unless it is allowed.
     """
 
-    def __init__(self, urls: Iterable[str] | None, allow_http: bool, *, quick: bool = True) -> None:
+    def __init__(self, urls: Iterable[str] | None, allow_http: bool) -> None:
         self.allow_http = allow_http
-        self._origins: set[str | None] | None = None
         #: A prepared URL that begins with one of these needs no further check.
         self.trusted: tuple[str, ...] = ()
-        self._quick = quick
-        if urls is not None:
-            name = "allowed_origins"
-            prepared = [prepare_url(name, url, origin_only=True) for url in strings(name, urls)]
-            for url in prepared:
-                require_secure(name, url, allow_http)
-            self._origins = {origin(url) for url in prepared}
+        name = "allowed_origins"
+        prepared = [prepare_url(name, url) for url in strings(name, urls)]
+        for url in prepared:
+            if urlsplit(url).path != "/" or "?" in url:
+                raise ValueError(f"{name} must be origins: scheme, host and port, nothing else")
+            require_secure(name, url, allow_http)
+        self._origins = None if urls is None else {origin(url) for url in prepared}
 
     def admit(self, url: str, *, trust: bool = False) -> bool:
         """Return True if the token may be sent to this URL.
@@ -132,11 +125,10 @@ class AllowedOrigins:
         if self._origins is not None and where not in self._origins:
             return False
         require_secure("the API", url, self.allow_http)
-        # The parsers agree on whatever begins with this scheme, host and slash.
-        prefix = "/".join(url.split("/", 3)[:3]) + "/"
-        is_plain = where is not None and origin(prefix) == where and url.startswith(prefix)
-        if self._origins is None and prefix.startswith("https://"):
-            prefix = "https://"
-        if trust and self._quick and is_plain and prefix not in self.trusted:
-            self.trusted = (*self.trusted[-7:], prefix)
+        if trust and where is not None:
+            # With the slash, the parsers agree on whatever begins like this.
+            is_any = self._origins is None and where.startswith("https://")
+            prefix = "https://" if is_any else f"{where}/"
+            if prefix not in self.trusted:
+                self.trusted = (*self.trusted[-7:], prefix)
         return True

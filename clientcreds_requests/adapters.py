@@ -23,7 +23,7 @@ from ._checks import Cert, Session, attempt_timeout
 from ._dialects import RETRY_STATUSES, seconds_since_epoch, seconds_until_reset
 from ._logs import log
 from ._transport import Watchdog, read_body
-from ._urls import leaves_by_proxy, without_query
+from ._urls import require_direct, without_query
 from .exceptions import InsecureProxyError
 from .tokens import Moment
 
@@ -45,7 +45,6 @@ MAX_WAIT = 5.0
 #: The maximum size of an answer, in bytes.
 MAX_BODY = 1024 * 1024
 
-
 #: When the request for which a callable is called gives up, on the monotonic clock.
 give_up_at: ContextVar[float] = ContextVar("give_up_at", default=math.inf)
 
@@ -53,8 +52,6 @@ give_up_at: ContextVar[float] = ContextVar("give_up_at", default=math.inf)
 class RetriedRequest(requests.PreparedRequest):
     """A request to the authorization server that is completed anew for every attempt.
 
-    :param method: its HTTP method.
-    :param url: its URL, prepared.
     :param complete: returns body and header fields; called at once and before every further
         attempt, because assertions, proofs and correlation ids may be used only once.
     :param until: the deadline, a moment on the monotonic clock.
@@ -218,14 +215,10 @@ def send(
     """Send a request to the authorization server.
 
     A new session sends it, without headers, parameters, cookies, hooks and auth of the API's
-    session, and stores nothing there.
+    session, and stores nothing there: only its adapters, TLS and proxy settings are used.
 
-    :param session: its adapters, TLS and proxy settings are used; None: those of requests.
-    :param timeout: (connect, read) seconds for one attempt.
     :param retries: unused if the session has mounted a retry adapter.
-    :param cert: the client certificate; None: that of the session.
     :param allow_http: allow plain http through a proxy on another machine.
-    :raises InsecureProxyError: if it is not allowed.
     :raises Exception: whatever the adapter raises.
     """
     url = request.url or ""
@@ -234,18 +227,14 @@ def send(
         # requests would let REQUESTS_CA_BUNDLE override a verify that the session sets.
         verify = None if settings_of.verify is True else settings_of.verify
         settings = settings_of.merge_environment_settings(url, {}, False, verify, cert)
-        if not allow_http and leaves_by_proxy(url, settings["proxies"]):
-            raise InsecureProxyError(
-                f"{without_query(url)} is plain http, and the proxy for it is on another machine: "
-                "the secret would travel in the clear; set no_proxy, or pass allow_http=True on a "
-                "network you trust"
-            )
+        if not allow_http:
+            require_direct(url, settings["proxies"], InsecureProxyError)
         adapter = settings_of.get_adapter(url)
         if not isinstance(adapter, RetryAdapter):
             adapter = RetryAdapter(adapter, retries)
         # Closing this session leaves the other's adapter open: RetryAdapter.close() does nothing.
         own.adapters = {url: adapter}
-        return own.send(request, timeout=timeout, allow_redirects=False, **settings)
+        return own.send(request, timeout=timeout, **settings)
 
 
 def _wait_to_retry(

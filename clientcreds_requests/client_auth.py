@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 from urllib.parse import quote
 
-from ._checks import Cert, check_certificate, check_secret, identifier, json_members, seconds
+from ._checks import Cert, check_certificate, identifier, json_members, seconds, text
 from .exceptions import TokenError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class ClientSecretAuth(ABC):
 
     def __init__(self, client_secret: str | Callable[[], str]) -> None:
         if not callable(client_secret):
-            check_secret("client_secret", client_secret)
+            text("client_secret", client_secret)
         self.client_secret: str | Callable[[], str] = client_secret
 
     def __getstate__(self) -> dict[str, Any]:
@@ -85,9 +85,7 @@ class ClientSecretAuth(ABC):
         """Return the secret of this moment."""
         if not callable(self.client_secret):
             return self.client_secret
-        secret = self.client_secret()
-        check_secret("what the client_secret callable returned", secret)
-        return secret
+        return text("what the client_secret callable returned", self.client_secret())
 
 
 class ClientSecretPost(ClientSecretAuth):

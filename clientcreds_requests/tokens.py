@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, TypeAlias
 from urllib.parse import urlsplit
 
-from ._checks import ExtraParams, identifier, single_line, strings
+from ._checks import ExtraParams, identifier, strings, text
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -150,7 +150,7 @@ def _extra_params(extra: ExtraParams | ParamPairs | None) -> ParamPairs:
     for name, value in pairs:
         if not isinstance(name, str) or not (isinstance(value, str) or callable(value)):
             raise TypeError(f"extra_params must map str to str or a callable; see {name!r}")
-        single_line("a name in extra_params", name)
+        text("a name in extra_params", name)
         if name == "grant_type" and value:  # no callable: tokens are kept by it
             identifier("extra_params['grant_type']", value)
         if name in RESERVED_PARAMS:

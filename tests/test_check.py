@@ -479,7 +479,7 @@ def test_an_endpoint_that_always_fails_is_said_to(server, check):
 
 def test_a_redirect_is_not_followed_and_said(server, check):
     server.answer_next(*[Answer(302, headers={"Location": "https://login.test/x?y=z"})] * 2)
-    assert "it redirects to https://login.test:443, and" in verdict(check())
+    assert "it redirects to https://login.test, and" in verdict(check())
 
 
 def test_an_answer_without_a_token_is_said(server, check):

@@ -597,7 +597,7 @@ def test_w6_redirects_of_the_token_endpoint_are_never_followed(server, status, k
         (None, "no URL"),
         ("/elsewhere", "{server.url}/elsewhere,"),
         ("/token/?code=1#x", "{server.url}/token/,"),
-        ("//other.example/x", "http://other.example:80,"),
+        ("//other.example/x", "http://other.example,"),
         ("http://[", "no URL"),
         ("https://a:99999/", "no URL"),
         ("javascript:alert(1)", "no URL"),
