@@ -69,10 +69,7 @@ def text(name: str, value: object) -> str:
     if not value:
         raise ValueError(f"{name} must not be empty")
     if re.search(r"[\0-\x1f\x7f\ud800-\udfff]", value):
-        raise ValueError(
-            f"{name} has a control character, or bytes that could not be decoded; "
-            "strip the newline a file ends with"
-        )
+        raise ValueError(f"{name} has a control character, or is no text; strip a final newline")
     return value
 
 

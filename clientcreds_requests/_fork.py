@@ -35,11 +35,9 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows does not fork
 
 
 def start_thread(make: Callable[[], threading.Thread]) -> threading.Thread | None:
-    """Start a daemon thread.
+    """Start a daemon thread that ``make`` constructs; None if none can be started.
 
-    :param make: constructs it, which raises RuntimeError in some subinterpreters.
-    :return: None if none can be started: at interpreter exit, in a subinterpreter that allows no
-        daemon threads, in WebAssembly.
+    So it is at interpreter exit, in WebAssembly, and in some subinterpreters.
     """
     if sys.is_finalizing():  # start() would block for ever
         return None
@@ -53,12 +51,10 @@ def start_thread(make: Callable[[], threading.Thread]) -> threading.Thread | Non
 
 
 def warn_caller(message: str) -> None:
-    """Warn at the line outside this package from which it was called.
-
-    ``skip_file_prefixes`` of ``warnings.warn`` does the same, from Python 3.12 on.
-    """
+    """Warn at the line outside this package from which it was called."""
     from inspect import currentframe  # which is slow to import
 
+    # From Python 3.12 on, skip_file_prefixes of warnings.warn() does the same.
     level, frame = 1, currentframe()
     while frame is not None and frame.f_globals.get("__package__") == __package__:
         level, frame = level + 1, frame.f_back
@@ -73,10 +69,10 @@ def renew_connections(session: requests.Session) -> None:
 
 
 def drop_connections(session: requests.Session) -> None:
-    """Close a session's pooled connections in a forked child; the parent keeps using them.
+    """Close a session's pooled connections in a forked child.
 
     Locks are replaced, since a thread that the child does not have may hold them. Closing sends
-    nothing, so the parent's connections stay intact.
+    nothing, so the parent can keep using its connections.
     """
     session.cookies._cookies_lock = threading.RLock()
     for adapter in session.adapters.values():

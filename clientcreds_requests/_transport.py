@@ -27,10 +27,8 @@ class Watchdog:
     """A context that shuts down its connections at the deadline.
 
     The timeout of a socket bounds each read only: a head that arrives byte by byte, or one interim
-    answer after the other, would be read for ever.
-
-    :param until: the deadline, a moment on the monotonic clock.
-    :param body: a body that is being read already, to shut down as well.
+    answer after the other, would be read for ever. A ``body`` that is being read already is shut
+    down, too.
     """
 
     def __init__(self, until: float, body: HTTPResponse | None = None) -> None:
@@ -117,14 +115,11 @@ class Watchdog:
 
 
 def read_body(response: requests.Response, limit: int, watchdog: Watchdog) -> None:
-    """Read a streamed response to its end into ``response.content``.
-
-    If that fails, its connection is closed, and the content stays empty.
+    """Read a streamed response into ``response.content``, which stays empty if that fails.
 
     :param limit: the maximum size in bytes, after decompression.
-    :param watchdog: ends the read at the deadline.
-    :raises requests.RequestException: if the body exceeds either or is truncated; also if it is too
-        large or cannot be decoded, unless the status tells of an error anyway.
+    :raises requests.RequestException: if the body is late, truncated, too large or malformed; for
+        the latter two only if the status does not tell of an error anyway.
     """
     raw = response.raw
     try:

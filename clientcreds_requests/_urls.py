@@ -81,12 +81,11 @@ def prepare_url(name: str, url: str) -> str:
         raise ValueError(f"{name} may not have a fragment (RFC 6749 §3.2)")
     try:
         prepared = requests.Request("GET", url).prepare().url or ""
-        userinfo = parse_url(prepared).auth
     except ValueError:
-        prepared, userinfo = "", None
+        prepared = ""
     if origin(prepared) is None:
         raise ValueError(f"{name} must be an absolute http or https URL")
-    if userinfo is not None:
+    if "@" in urlsplit(prepared).netloc:
         raise ValueError(f"{name} may not hold credentials; pass client_id and client_secret")
     return prepared
 

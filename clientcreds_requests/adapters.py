@@ -87,9 +87,7 @@ class RetriedRequest(requests.PreparedRequest):
             body, headers = self._complete()
         finally:
             give_up_at.reset(before)
-        self.prepare_headers(headers)
-        self.prepare_cookies({})
-        self.prepare_body(body, None)
+        self.prepare(self.method, self.url, headers, data=body)
         self.sent_at = Moment.now()
 
 
@@ -140,16 +138,14 @@ class RetryAdapter(BaseAdapter):
         settings = {"verify": verify, "cert": cert, "proxies": proxies}
         settings.update(stream=stream, timeout=timeout)
         url = request.url or ""
-        sender, watchdog = _under_way.get()
+        sender, watchdog = _sending.get()
         if sender == (threading.get_ident(), url):  # passed back by the adapter that was looked up
-            adapter = self._adapter if watchdog is None else watchdog.twin_of(self._adapter)
-            return adapter.send(request, **settings)
+            return _send_below(self._adapter, request, watchdog, settings)
         adapter = self._adapter if self._look_up is None else self._look_up(url)
         if not isinstance(request, RetriedRequest):
             return _send_below(adapter, request, None, settings)
-        policy, limits = self.max_retries, attempt_timeout(timeout)
+        policy, limits, where = self.max_retries, attempt_timeout(timeout), without_query(url)
         with Watchdog(request.until) as watchdog:
-            adapter = watchdog.twin_of(adapter)
             while True:
                 left = max(request.until - time.monotonic(), 0.001)
                 settings.update(stream=True, timeout=tuple(min(limit, left) for limit in limits))
@@ -171,16 +167,13 @@ class RetryAdapter(BaseAdapter):
                         raise outcome
                     return outcome
                 policy, attempt = following, len(following.history)
-                endpoint = without_query(url)
-                log(logger, "attempt_failed", endpoint=endpoint, attempt=attempt, reason=reason)
+                log(logger, "attempt_failed", endpoint=where, attempt=attempt, reason=reason)
                 request.renew()
 
 
-# The request that is being sent, by its thread and URL, and its watchdog. All retry adapters share
+# The thread and URL of the request that is being sent, and its watchdog. All retry adapters share
 # it, as a recorder may pass a request back to another one of the session.
-_under_way: ContextVar[tuple[object, Watchdog | None]] = ContextVar(
-    "under way", default=(None, None)
-)
+_sending: ContextVar[tuple[object, Watchdog | None]] = ContextVar("sending", default=(None, None))
 
 
 def _send_below(
@@ -190,11 +183,13 @@ def _send_below(
     settings: Mapping[str, Any],
 ) -> requests.Response:
     """Send by an adapter that may pass the request back to a retry adapter."""
-    before = _under_way.set(((threading.get_ident(), request.url or ""), watchdog))
+    if watchdog is not None:
+        adapter = watchdog.twin_of(adapter)
+    before = _sending.set(((threading.get_ident(), request.url or ""), watchdog))
     try:
         return adapter.send(request, **settings)
     finally:
-        _under_way.reset(before)
+        _sending.reset(before)
 
 
 class _Transport(Session):

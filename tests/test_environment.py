@@ -267,7 +267,7 @@ def test_w8_what_the_environment_says_is_no_option(name):
 @pytest.mark.usefixtures("client")
 def test_w8_bytes_that_are_no_text_are_refused(setenv):
     setenv(CLIENT_ID="caf\udce9")
-    with pytest.raises(ValueError, match="client_id has a control character, or bytes"):
+    with pytest.raises(ValueError, match="client_id has a control character, or is no text"):
         ClientCredentialsAuth.from_env()
 
 
