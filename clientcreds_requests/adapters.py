@@ -144,7 +144,7 @@ class RetryAdapter(BaseAdapter):
         adapter = self._adapter if self._look_up is None else self._look_up(url)
         if not isinstance(request, RetriedRequest):
             return _send_below(adapter, request, None, settings)
-        policy, limits, where = self.max_retries, attempt_timeout(timeout), without_query(url)
+        policy, limits = self.max_retries, attempt_timeout(timeout)
         with Watchdog(request.until) as watchdog:
             while True:
                 left = max(request.until - time.monotonic(), 0.001)
@@ -157,18 +157,17 @@ class RetryAdapter(BaseAdapter):
                     read_body(outcome, MAX_BODY, watchdog)
                     if outcome.status_code not in {*policy.status_forcelist} - request.final:
                         return outcome
-                    reason = f"status {outcome.status_code}"
                 except requests.RequestException as error:
                     watchdog.check(error)
-                    outcome, reason = error, type(root_cause(error)).__name__
-                following = _wait_to_retry(policy, request.until, outcome)
-                if following is None:
-                    if isinstance(outcome, Exception):
-                        raise outcome
+                    outcome = error
+                following = _wait_to_retry(policy, request, outcome)
+                if following is not None:
+                    policy = following
+                    request.renew()
+                elif isinstance(outcome, Exception):
+                    raise outcome
+                else:
                     return outcome
-                policy, attempt = following, len(following.history)
-                log(logger, "attempt_failed", endpoint=where, attempt=attempt, reason=reason)
-                request.renew()
 
 
 # The thread and URL of the request that is being sent, and its watchdog. All retry adapters share
@@ -233,28 +232,32 @@ def send(
 
 
 def _wait_to_retry(
-    policy: Retry, until: float, outcome: requests.RequestException | requests.Response
+    policy: Retry, request: RetriedRequest, outcome: requests.RequestException | requests.Response
 ) -> Retry | None:
     """Wait, and return the policy for the attempts left; None, at once, if there is no retry."""
-    answer, error, wait = None, None, 0.0
-    if isinstance(outcome, requests.Response):
-        answer = HTTPResponse(status=outcome.status_code)
-        if policy.respect_retry_after_header:
-            wait = retry_after(outcome) or 0.0
-    elif is_transient(outcome):
-        error = next(iter(outcome.args), None)
-        error = getattr(error, "reason", error)  # MaxRetryError wraps the cause
-    else:
-        return None
+    wait = 0.0
     try:
-        policy = policy.increment("POST", response=answer, error=error)
+        if isinstance(outcome, requests.Response):
+            reason = f"status {outcome.status_code}"
+            policy = policy.increment("POST", response=HTTPResponse(status=outcome.status_code))
+            if policy.respect_retry_after_header:
+                wait = retry_after(outcome) or 0.0
+        elif is_transient(outcome):
+            reason = type(root_cause(outcome)).__name__
+            cause = next(iter(outcome.args), None)
+            # MaxRetryError wraps it.
+            policy = policy.increment("POST", error=getattr(cause, "reason", cause))
+        else:
+            return None
     except Exception:  # the outcome says more than "Max retries exceeded"
         return None
     # urllib3 makes the first retry at once, so the clients of a fleet would come back together.
     wait = max(wait, policy.get_backoff_time() or random.uniform(0.05, 0.25))
-    if wait > MAX_WAIT or time.monotonic() + wait >= until:
+    if wait > MAX_WAIT or time.monotonic() + wait >= request.until:
         return None
     time.sleep(wait)
+    endpoint, attempt = without_query(request.url or ""), len(policy.history)
+    log(logger, "attempt_failed", endpoint=endpoint, attempt=attempt, reason=reason)
     return policy
 
 
