@@ -67,8 +67,11 @@ class Watchdog:
         if not isinstance(adapter, HTTPAdapter):
             return adapter
 
-        def pool_of(_twin: HTTPAdapter, *args: Any, **settings: Any) -> Any:
-            pool: Any = copy.copy(adapter.get_connection_with_tls_context(*args, **settings))
+        kind: Any = type(adapter)
+
+        def pool_of(twin: HTTPAdapter, *args: Any, **settings: Any) -> Any:
+            # A copy with a queue of its own, since an adapter may return a pool that others use.
+            pool = copy.copy(kind.get_connection_with_tls_context(twin, *args, **settings))
             pool.ConnectionCls = self.connection_class(pool.ConnectionCls)
             if isinstance(pool.pool, Queue):  # forks of urllib3 have other containers
                 pool.pool = pool.QueueCls(1)
@@ -78,13 +81,15 @@ class Watchdog:
         def finalize(_twin: HTTPAdapter) -> None:
             """Do nothing: what the adapter's own finalizer would close is still in use."""
 
-        kind: Any = type(adapter)
         own = {"get_connection_with_tls_context": pool_of, "__del__": finalize}
         try:
             twin: HTTPAdapter = object.__new__(type(kind.__name__, (kind,), own))
         except TypeError:  # its class allows no such subclass: the timeout of each read must do
             return adapter
-        twin.__dict__.update(adapter.__dict__, max_retries=Retry(0, read=False))  # others retry
+        twin.__dict__.update(adapter.__dict__, proxy_manager={})
+        twin.poolmanager = copy.copy(adapter.poolmanager)
+        twin.poolmanager.pools = type(adapter.poolmanager.pools)(1)
+        twin.max_retries = Retry(0, read=False)  # RetryAdapter retries
         return twin
 
     def connection_class(self, kind: Any) -> Any:
