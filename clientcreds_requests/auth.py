@@ -130,8 +130,8 @@ class ClientCredentialsAuth(AuthBase):
             self._source, leeway=leeway, renew_ahead=renew_ahead, deadline=deadline
         )
         self._bound_to = ""
-        self._quick = HEADERS_HAVE_STORE and dpop is None
-        self._origins = AllowedOrigins(allowed_origins, allow_http)
+        quick = HEADERS_HAVE_STORE and dpop is None
+        self._origins = AllowedOrigins(allowed_origins, allow_http, quick=quick)
         self._new_replay: Callable[..., Replay] = Replay
         if dpop is not None:
             from .dpop import DPoPReplay
@@ -229,8 +229,7 @@ class ClientCredentialsAuth(AuthBase):
         except (AttributeError, KeyError):  # not an object of requests, or not prepared
             pass
         # Forks of requests have hooks for further events, which the shortcut would drop.
-        trust = self._quick and isinstance(r, requests.PreparedRequest)
-        if not self._origins.admit(r.url or "", trust=trust):
+        if not self._origins.admit(r.url or "", trust=isinstance(r, requests.PreparedRequest)):
             self._replay.take_off(r)  # it may have been signed before
             return r
         self._replay.sign(r, self._token())
