@@ -255,9 +255,9 @@ def _wait_to_retry(
     wait = max(wait, policy.get_backoff_time() or random.uniform(0.05, 0.25))
     if wait > MAX_WAIT or time.monotonic() + wait >= request.until:
         return None
-    time.sleep(wait)
     endpoint, attempt = without_query(request.url or ""), len(policy.history)
     log(logger, "attempt_failed", endpoint=endpoint, attempt=attempt, reason=reason)
+    time.sleep(wait)
     return policy
 
 
