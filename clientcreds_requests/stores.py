@@ -37,34 +37,9 @@ class TokenStore(Protocol):
         ...
 
 
-class TokenFetch:
-    """The token request that a store makes if it has no token for the caller.
-
-    :param until: the moment, on the monotonic clock, at which the caller stops waiting.
-    """
-
-    __slots__ = ("_ask", "token", "until")
-
-    def __init__(self, ask: Callable[[], Token], until: float) -> None:
-        self._ask = ask
-        self.until: float = until
-        #: The token that was issued; None if the request was not made, or failed.
-        self.token: Token | None = None
-
-    def __call__(self) -> Token:
-        """Make the token request.
-
-        :raises TokenError: if it fails.
-        """
-        self.token = self._ask()
-        return self.token
-
-
 class StoredFetch(TokenSource):
     """The token requests of an endpoint, behind a store.
 
-    :param endpoint: where tokens come from.
-    :param store: shares them.
     :param leeway: seconds that a stored token must have left.
     :raises TypeError, ValueError: if it is no store, or does not fit this client.
     """
@@ -73,7 +48,7 @@ class StoredFetch(TokenSource):
         if not callable(getattr(store, "get_or_fetch", None)):
             raise TypeError("store must have a method get_or_fetch; see TokenStore")
         has_secret = isinstance(endpoint.client_auth, ClientSecretAuth)
-        if not has_secret and getattr(store, "needs_secret", False):
+        if getattr(store, "needs_secret", False) and not has_secret:
             raise ValueError(
                 "store: this client has no client_secret to protect its tokens in the store; "
                 "pass a store with an encryption_key of its own"
@@ -102,19 +77,24 @@ class StoredFetch(TokenSource):
         # must not find the token obtained with the new one.
         def get_or_fetch(auth: ClientAuth) -> Fetched:
             key = self._endpoint.store_key(request, auth)
-            fetch = TokenFetch(lambda: self._endpoint.ask_as(auth, request, until), until)
+            issued: list[Token] = []
+
+            def fetch() -> Token:
+                issued.append(self._endpoint.ask_as(auth, request, until))
+                return issued[-1]
+
+            vars(fetch).update(until=until)
             forget = getattr(self._store, "forget", None)
             if refused and forget is not None:
                 forget(key, rejected)
-            token = self._store.get_or_fetch(key, fetch, rejected)
-            found: object = token  # which comes from a store of the user's own
-            if not isinstance(found, Token):
-                what = type(found).__name__
+            token: object = self._store.get_or_fetch(key, fetch, rejected)
+            if not isinstance(token, Token):  # the store is the user's own
+                what = type(token).__name__
                 raise CallableError(f"no token: store must return a Token, not {what}")
-            if fetch.token is None and token.seconds_left() <= self._leeway:
+            if not issued and token.seconds_left() <= self._leeway:
                 # Usable for clients with a smaller leeway only.
                 token = self._store.get_or_fetch(key, fetch, token)
-            return Fetched(token, from_store=fetch.token is None)
+            return Fetched(token, from_store=not issued)
 
         return self._endpoint.with_secret(get_or_fetch)
 
