@@ -14,18 +14,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 import urllib3
 
-from ._dialects import (
-    BEARER,
-    CLIENT_CREDENTIALS,
-    CODES,
-    DESCRIPTIONS,
-    JSON,
-    RETRY_STATUSES,
-    asks_to_retry,
-    clock_difference,
-    first_text,
-    hint_for,
-)
+from ._dialects import BEARER, JSON, code_and_description, hint_for, may_succeed_later
 from ._redaction import (
     Redactor,
     bare_request,
@@ -42,23 +31,20 @@ from .tokens import Moment, Token
 #: Longer lifetimes, in seconds, are reduced to this: they are milliseconds, or a mistake.
 MAX_LIFETIME = 366 * 24 * 3600.0
 
-_NUMBER = r"\s*\+?[0-9]{1,300}(\.[0-9]*)?\s*"
-
 # Charsets beside UTF-8. Not any that Python has: the time of some, such as punycode, is quadratic.
 _CHARSETS = (
     r"(?i)(iso-?8859-([1-9]|1[013-6])|latin-?1|windows-125[0-8]"
     r"|utf-?(16|32)|utf-(16|32)-?[bl]e|gbk|gb18030|big5|shift_jis|euc-(jp|kr))"
 )
 
+# A word that may be a token, other than an error code such as incorrect_client_credentials.
+_LONG_WORD = r"(?![a-z_]+(?![\w~+/=-]))[\w~+/=-]{24,}"
+
 # A text that may be quoted: short, and neither data nor a page, nor with anything like a token.
-_LONG_WORD = r"[\w~+/=-]{24,}"
-_SENTENCE = rf"(?i)(?!.*(access.?token|{_LONG_WORD}))[^<{{=\r\n]{{1,200}}"
+_SENTENCE = rf"(?!.*((?i:access.?token)|{_LONG_WORD}))[^<{{=\r\n]{{1,200}}"
 
 # A refresh token does not belong into this answer (RFC 6749 §4.4.3), and is not kept.
 _NOT_EXTRA = frozenset({"access_token", "expires_in", "refresh_token", "scope", "token_type"})
-
-# Exceptions with an attribute that holds the whole text they could not encode or decode.
-_QUOTING = (UnicodeError, json.JSONDecodeError)
 
 _KEPT_FROM_PAGE = (
     "the browser shows this page no answer, and says why in its console: often the endpoint does "
@@ -79,84 +65,58 @@ def read_token(
     *,
     bound: bool = False,
     asserted: bool = False,
-    grant: str = CLIENT_CREDENTIALS,
+    grant: str = "client_credentials",
     default_lifetime: float | None = None,
 ) -> Token:
-    """Return the token in an answer.
+    """Return the token in an answer, whose body has been read.
 
-    :param response: the answer, its body read.
-    :param sent_at: when the request was sent: lifetimes start then, so that a slow endpoint does
-        not extend them.
-    :param redact: removes the secrets that were sent.
+    :param sent_at: lifetimes start then, so that a slow endpoint does not extend them.
     :param bound: True if a token bound to a DPoP key was asked for (RFC 9449 §5).
     :param asserted: True if the client authenticated with an assertion.
-    :param grant: the grant type that was asked for.
-    :param default_lifetime: seconds, if the server does not say; None: no expiry.
     :raises TokenError: if it has no usable token, whatever bytes arrived.
     """
     status, text = response.status_code, text_of(response)
-    value = json_value(text)
-    members = value if isinstance(value, dict) else {}
-    problem = ""
+    value, problem = json_value(text), ""
     if 300 <= status < 400:
-        target = _target(url, response.headers.get("Location"))
+        target = _target(url, response.headers.get("Location", ""))
         problem = f"it redirects to {target}, and redirects are never followed"
-    elif 200 <= status < 300 and not isinstance(value, dict):
-        problem = "the answer is no JSON object; check the URL"
-    elif 200 <= status < 300 and not members.get("error"):
+    elif 200 <= status < 300:
         try:
-            return token_of(members, sent_at, bound=bound, default_lifetime=default_lifetime)
+            return token_of(value, sent_at, bound=bound, default_lifetime=default_lifetime)
         except ValueError as error:
             problem = str(error)
+    members = value if isinstance(value, dict) else {}
     redact.add([members.get("access_token")])
-    code, description = first_text(value, CODES, numbers=True), first_text(value, DESCRIPTIONS)
-    if code == str(status):  # a repetition
-        code = ""
-    # Plain text with an error status is quoted if it is a sentence, without data or a token.
+    code, description = code_and_description(value, status)
     is_plain = response.headers.get("Content-Type", "").lower().startswith("text/plain")
-    is_short = status >= 400 and value is None and len(text) < 300
-    if is_plain and is_short and re.fullmatch(_SENTENCE, text.strip()):
+    if status >= 400 and is_plain and re.fullmatch(_SENTENCE, text.strip()):
         description = text
     if status < 300:  # a success may have a token under any name
-        code, description = (re.sub(_LONG_WORD, _if_code, said) for said in (code, description))
-    code, description = redact.line(code, 100), redact.line(description)
-    problem = redact.line(problem)
-    if status < 300 and not (code or description or problem):
-        problem = "the answer has an error"
-    hint = ""
-    if not problem:
-        clock = clock_difference(response.headers)
-        asked = (status, code, description)
-        hint = hint_for(*asked, asserted=asserted, bound=bound, grant=grant, clock=clock)
-    uri = first_text(value, (("error_uri",),))
-    is_url = uri.isprintable() and re.fullmatch("https?://[^ ]*", uri)
-    parts = (f"with status {status}", code, description, problem)
-    message = ": ".join(dict.fromkeys(filter(None, parts)))
+        code, description = (re.sub(_LONG_WORD, "[redacted]", x) for x in (code, description))
+    code, description, problem = map(redact.line, (code, description, problem))
+    hint = hint_for(response, code, description, asserted=asserted, bound=bound, grant=grant)
+    parts = (f"{failed_at(url)} with status {status}", code, description, problem)
+    message = ": ".join(dict.fromkeys(filter(None, parts))) + (f" ({hint})" if hint else "")
+    uri = members.get("error_uri")
+    if not isinstance(uri, str) or not re.fullmatch("https?://[!-~]*", uri):
+        uri = ""
     raise TokenError(
-        f"{failed_at(url)} {message}" + (f" ({hint})" if hint else ""),
+        message,
         error=code or None,
         error_description=description or None,
-        error_uri=redact.line(uri) if is_url else None,
+        error_uri=redact.line(uri) or None,
         status_code=status,
-        retryable=status in RETRY_STATUSES or asks_to_retry(code, description),
+        retryable=may_succeed_later(status, code, description),
         retry_after=retry_after(response),
         response=bare_response(response, url, redact),
     )
 
 
-def _if_code(word: re.Match[str]) -> str:
-    """Return a long word if it can be an error code, and no token."""
-    return word[0] if re.fullmatch("[a-z]+(_[a-z]+)+", word[0]) else "[redacted]"
-
-
-def raise_for_both(failed: Mapping[str, TokenError], body: str) -> NoReturn:
-    """Raise the error of one attempt, after both have failed; the other is its cause.
-
-    :param failed: the errors by body, ``json`` and ``form``.
-    :param body: that of the attempt whose error to raise.
-    """
-    other_body = "json" if body == "form" else "form"
-    error, other = failed[body], failed[other_body]
+def raise_for_both(of_json: TokenError, of_form: TokenError, body: str) -> NoReturn:
+    """Raise the error of one body after both have failed; that of the other is its cause."""
+    error, other, other_body = of_form, of_json, "json"
+    if body == "json":
+        error, other, other_body = of_json, of_form, "form"
     text = f"{error}; the answer to {other_body} was no better"
     if (other.error, other.status_code) != (error.error, error.status_code):
         text += f" ({other.error or f'status {other.status_code}'})"
@@ -168,19 +128,19 @@ def raise_for_both(failed: Mapping[str, TokenError], body: str) -> NoReturn:
     raise_apart(error, other)
 
 
-def _target(url: str, location: str | None) -> str:
+def _target(url: str, location: str) -> str:
     """Return where a redirect leads: its origin, and a plain path within the endpoint's origin."""
     try:
-        target = urljoin(url, location) if location is not None else ""
+        target = urljoin(url, location) if location else ""
     except ValueError:
         target = ""
     where = origin(target)
     if where is None:
         return "no URL"
     path = urlsplit(target).path
-    is_plain = where == origin(url) and re.fullmatch(r"[\w./~-]{1,200}", path, re.ASCII)
-    # A long segment may be a token.
-    return where + re.sub(r"[\w~-]{24,}", "[redacted]", path) if is_plain else where
+    if where == origin(url) and re.fullmatch(r"[\w./~-]{1,200}", path, re.ASCII):
+        where += re.sub(r"[\w~-]{24,}", "[redacted]", path)  # a long segment may be a token
+    return where
 
 
 def raise_unanswered(
@@ -190,21 +150,18 @@ def raise_unanswered(
 
     :param what: the beginning of its message.
     :param request: the request without secrets.
-    :param error: what the adapter raised.
-    :param redact: removes the secrets that were sent.
     """
     root, kind = root_cause(error), TokenError
     # requests makes a ConnectionError of the plain TimeoutError that urllib3 raises in browsers.
-    timed_out = type(root) is urllib3.exceptions.TimeoutError
-    if timed_out or isinstance(error, requests.Timeout):
+    if type(root) is urllib3.exceptions.TimeoutError or isinstance(error, requests.Timeout):
         kind = TokenTimeout
     elif isinstance(error, requests.ConnectionError):
         kind = TokenConnectionError
-    text = str(root)
-    if isinstance(root, (BadStatusLine, UnknownProtocol)):
-        # They quote what was received, which may be a token response without a head.
-        text = text if isinstance(root, RemoteDisconnected) else "this is not HTTP"
-    text = re.sub("://[^/@ ]*@", "://", text)  # the credentials of a proxy
+    text = re.sub("://[^/@ ]*@", "://", str(root))  # the credentials of a proxy
+    # They quote what was received, which may be a token response without a head.
+    quotes = isinstance(root, (BadStatusLine, UnknownProtocol))
+    if quotes and not isinstance(root, RemoteDisconnected):
+        text = "this is not HTTP"
     if sys.platform == "emscripten" and kind is not TokenError:
         # A browser does not say why, and what it says may quote the URL with its query.
         text = "no answer in time" if kind is TokenTimeout else _KEPT_FROM_PAGE
@@ -224,50 +181,41 @@ def raise_unanswered(
 
 
 def raise_not_sent(what: str, url: str, error: Exception) -> NoReturn:
-    """Raise the error of a request that was not sent as the callable ``what`` failed.
-
-    A TokenError of the callable, such as that of another client, tells why.
-    """
-    quotes = any(isinstance(link, _QUOTING) for link in links_of(error))
-    left_out = f"{type(error).__name__}: left out, as it quotes what was encoded or decoded"
-    cause = ValueError(left_out) if quotes else error
-    failure = CallableError(
-        f"{failed_at(url)}: {what} raised {raised_at(error)}", request=bare_request(url)
-    )
-    if isinstance(error, TokenError):
-        failure = CallableError(
-            f"{failed_at(url)}: {error}",
-            retryable=error.retryable,
-            retry_after=error.retry_after,
-            request=bare_request(url),
-        )
-    raise_apart(failure, cause)
+    """Raise the error of a request that was not sent as the callable ``what`` failed."""
+    request = bare_request(url)
+    failure = CallableError(f"{failed_at(url)}: {what} raised {raised_at(error)}", request=request)
+    if isinstance(error, TokenError):  # such as that of another client, which tells why
+        failure = CallableError(f"{failed_at(url)}: {error}", request=request)
+        failure.retryable, failure.retry_after = error.retryable, error.retry_after
+    # An attribute of these errors holds the whole text that could not be encoded or decoded.
+    if any(isinstance(link, (UnicodeError, json.JSONDecodeError)) for link in links_of(error)):
+        error = ValueError(f"{type(error).__name__}: left out, as it quotes a text")
+    raise_apart(failure, error)
 
 
 def token_of(
-    members: Mapping[str, Any],
-    sent_at: Moment,
-    *,
-    bound: bool = False,
-    default_lifetime: float | None = None,
+    value: JSON, sent_at: Moment, *, bound: bool = False, default_lifetime: float | None = None
 ) -> Token:
-    """Return the token in the members of a successful answer.
+    """Return the token in the JSON value of a successful answer.
 
     :raises ValueError: if there is no usable token; the text gives the reason.
     """
-    if members.get("access_token") is None:
+    if not isinstance(value, dict):
+        raise ValueError("the answer is no JSON object; check the URL")
+    if value.get("error"):
+        raise ValueError("the answer has an error")
+    if value.get("access_token") is None:
         raise ValueError("the answer has no access_token")
-    token_type = _token_type(members.get("token_type"), bound)
-    lifetime = _lifetime(members, sent_at, default_lifetime)
-    scope: JSON = members.get("scope")
+    lifetime = _lifetime(value, sent_at, default_lifetime)
+    scope: JSON = value.get("scope")
     if isinstance(scope, list) and all(isinstance(item, str) for item in scope):
         scope = " ".join(scope)
     return Token(
-        members["access_token"],
+        value["access_token"],
         expires_at=None if lifetime is None else sent_at.wall + lifetime,
         scope=scope or None if isinstance(scope, str) else None,
-        token_type=token_type,
-        extra={name: value for name, value in members.items() if name not in _NOT_EXTRA},
+        token_type=_token_type(value.get("token_type"), bound),
+        extra={name: member for name, member in value.items() if name not in _NOT_EXTRA},
         _expires_monotonic=None if lifetime is None else sent_at.monotonic + lifetime,
     )
 
@@ -277,10 +225,10 @@ def _token_type(given: object, bound: bool) -> str:
 
     :raises ValueError: if the type is not understood or not the one that was asked for.
     """
-    name = "" if given is None else given.strip().lower() if isinstance(given, str) else None
-    if name == "dpop" and bound:
-        return "DPoP"
+    name = given.strip().lower() if isinstance(given, str) else given
     if name == "dpop":
+        if bound:
+            return "DPoP"
         raise ValueError("token_type 'DPoP' is not understood without a key: pass dpop")
     if name not in BEARER:
         # Anything that does not look like a type may be a misplaced secret.
@@ -307,7 +255,7 @@ def _lifetime(members: Mapping[str, Any], sent_at: Moment, default: float | None
 
 def _seconds(value: object) -> float | None:
     """Return a number that is not negative, also from a string; None for anything else."""
-    if isinstance(value, str) and re.fullmatch(_NUMBER, value):
+    if isinstance(value, str) and re.fullmatch(r"\s*\+?[0-9]{1,300}(\.[0-9]*)?\s*", value):
         value = float(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 import random
@@ -286,9 +285,10 @@ def retry_after(response: requests.Response) -> float | None:
     # A gateway may add one to that of the server: requests joins them by commas.
     if found := re.fullmatch("([0-9]{1,10})(, *[0-9]{1,10})*", value):
         return float(found[1])
-    with contextlib.suppress(ValueError, TypeError, IndexError, OverflowError):
-        return max(0.0, seconds_since_epoch(value) - time.time())
-    return seconds_until_reset(response.headers) if response.status_code == 429 else None
+    moment = seconds_since_epoch(value)
+    if moment is None:
+        return seconds_until_reset(response.headers) if response.status_code == 429 else None
+    return max(0.0, moment - time.time())
 
 
 def root_cause(error: BaseException) -> BaseException:

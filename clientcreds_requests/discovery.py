@@ -23,7 +23,7 @@ from .client_auth import (
     no_client_auth,
 )
 from .exceptions import CallableError, TokenError
-from .token_endpoint import TokenEndpoint, certificate
+from .token_endpoint import TokenEndpoint
 from .tokens import Token, TokenRequest
 
 __all__ = ["Metadata", "discover"]
@@ -262,10 +262,10 @@ class IssuerEndpoint(TokenEndpoint):
 
     def _get(self, url: str, until: float) -> requests.Response:
         """Return the answer, after redirects within the origin."""
-        start, cert = origin(url), certificate(self.client_auth)
+        start, settings = origin(url), (self.timeout, self.retries, self.cert, self.allow_http)
         for _ in range(MAX_REDIRECTS + 1):
             request = RetriedRequest("GET", url, lambda: (b"", HEADERS), until)
-            answer = send(request, self.session, self.timeout, self.retries, cert, self.allow_http)
+            answer = send(request, self.session, *settings)
             if not answer.is_redirect:
                 return answer
             url = urljoin(url, answer.headers["Location"])

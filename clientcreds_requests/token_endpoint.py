@@ -7,10 +7,9 @@ import hashlib
 import hmac
 import json
 import logging
-import math
 import time
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 from urllib.parse import urlencode
 
 import requests
@@ -27,8 +26,9 @@ from ._checks import (
     identifier,
     retry_count,
     seconds,
+    text,
 )
-from ._dialects import body_to_report, other_body_may_work, rejects_client
+from ._dialects import VAGUE, other_body_may_work, rejects_client
 from ._fork import drop_connections, renew_connections, reset_in_child
 from ._logs import log
 from ._redaction import Redactor, bare_request, credentials_in, forget_frames
@@ -45,11 +45,12 @@ if TYPE_CHECKING:
 logger: logging.Logger = logging.getLogger(__name__)
 
 Body: TypeAlias = Literal["auto", "json", "form"]
-_T = TypeVar("_T")
 _CONTENT_TYPES = {"json": "application/json", "form": "application/x-www-form-urlencoded"}
+# Parameters whose values are no secrets.
+_PUBLIC = {"grant_type", "scope", "resource", "audience", "client_id", "client_assertion_type"}
 #: Seconds for which only one body is sent after both have failed.
 ONE_BODY = 60.0
-_BOTH = (None, "", -math.inf)
+_BOTH = (None, "", 0.0)
 
 
 class TokenEndpoint(TokenSource):
@@ -111,6 +112,8 @@ class TokenEndpoint(TokenSource):
         self._one_body: tuple[TokenRequest | None, str, float] = _BOTH
         self._certificate = ""  # the digest of the latest
         self.binds_tokens: bool = isinstance(client_auth, TLSClientAuth)
+        #: The client certificate of the client authentication method.
+        self.cert: Cert = client_auth.cert if isinstance(client_auth, TLSClientAuth) else None
         self._default_lifetime = default_lifetime
         if default_lifetime is not None:
             self._default_lifetime = seconds("default_lifetime", default_lifetime)
@@ -143,20 +146,20 @@ class TokenEndpoint(TokenSource):
         :raises TokenError: if there is none; no other exception, whatever the endpoint sends.
         """
         began = time.monotonic()
+        outcome: Fetched | TokenError
         try:
-            fetched = self.fetch(request, began + self._deadline)
+            outcome = self.fetch(request, began + self._deadline)
         except TokenError as error:
             forget_frames(error)
-            failure = error
-        else:
-            self.report(request, fetched, time.monotonic() - began)
-            return fetched.token
-        self.report(request, failure, time.monotonic() - began)
-        raise failure
+            outcome = error
+        self.report(request, outcome, time.monotonic() - began)
+        if isinstance(outcome, TokenError):
+            raise outcome
+        return outcome.token
 
     def fetch(self, request: TokenRequest, until: float, *_: object) -> Fetched:
         """Return a new token; see :class:`TokenSource`."""
-        return Fetched(self.with_secret(lambda auth: self.ask_as(auth, request, until)))
+        return self.with_secret(lambda auth: Fetched(self.ask_as(auth, request, until)))
 
     def report(self, request: TokenRequest, outcome: Fetched | TokenError, took: float) -> None:
         """Log the outcome of a token request."""
@@ -165,7 +168,7 @@ class TokenEndpoint(TokenSource):
         else:
             self._log("token_request_failed", failure=outcome, scope=request.scope, seconds=took)
 
-    def with_secret(self, ask: Callable[[ClientAuth], _T]) -> _T:
+    def with_secret(self, ask: Callable[[ClientAuth], Fetched]) -> Fetched:
         """Call ``ask`` with the current client secret; again if that was rejected and has changed.
 
         :param ask: makes the token request, authenticated by the method that it is given.
@@ -175,72 +178,12 @@ class TokenEndpoint(TokenSource):
         try:
             return ask(auth)
         except TokenError as error:
-            if not isinstance(auth, ClientSecretAuth) or not rejects_client(error):
-                raise
             rejected = error
         # Outside the except block, so that an error of the callable has no context.
-        newer = self._current_auth()
-        if isinstance(newer, ClientSecretAuth) and newer.secret() != auth.secret():
-            return ask(newer)
-        raise rejected
-
-    def ask_as(self, auth: ClientAuth, request: TokenRequest, until: float) -> Token:
-        """Return a new token for a request, with ``auth`` for the client; give up at ``until``.
-
-        :raises TokenError: if there is none.
-        """
-        bodies, (failed_request, one_body, until_when) = self._bodies, self._one_body
-        if len(bodies) > 1 and request == failed_request and time.monotonic() < until_when:
-            bodies = (one_body,)
-        failed: dict[str, TokenError] = {}
-        for body in bodies:
-            # Some frameworks answer JSON with a 500: try the form without a wait.
-            final = frozenset({500}) if body == "json" and len(bodies) > 1 else frozenset[int]()
-            try:
-                token = self._post(auth, request, body, until, final)
-            except TokenError as error:
-                is_one_of_two = len(bodies) > 1 and not isinstance(error, CallableError)
-                if not (is_one_of_two and (failed or other_body_may_work(error))):
-                    raise
-                failed[body] = error
-                continue
-            if len(self._bodies) > 1:
-                self._bodies = (body,)
-                if body == "form":
-                    self._log("json_not_read")
-            return token
-        reported, is_settled = body_to_report(failed)
-        if is_settled:
-            self._one_body = (request, reported, time.monotonic() + ONE_BODY)
-        return raise_for_both(failed, reported)
-
-    def store_key(self, request: TokenRequest, auth: ClientAuth) -> bytes:
-        """Return the key under which a :class:`TokenStore` keeps the token of a request.
-
-        :param auth: the method, with the secret, by which the request is authenticated.
-        :raises TokenError: if the client certificate cannot be read.
-        """
-        # Keyed with the secret: the key cannot be guessed, and changes when the secret is rotated.
-        secret = auth.secret().encode() if isinstance(auth, ClientSecretAuth) else b""
-        # Header fields may determine the token. The values of callables change with each call.
-        headers = sorted(
-            (n.lower(), "" if callable(v) else v) for n, v in self._extra_headers.items()
-        )
-        bound_to = [self._dpop and self._dpop.key.thumbprint, self.follow_certificate()]
-        what = [self.url, self.client_id, request.params(), headers, [*filter(None, bound_to)]]
-        asked = json.dumps(what, default=lambda _callable: "")
-        return hmac.digest(secret, asked.encode(), hashlib.sha256)
-
-    def follow_certificate(self) -> str:
-        """Return a digest of the client certificate; leave connections with another one."""
-        known = self._certificate
-        cert = certificate(self.client_auth) or getattr(self.session, "cert", None)
-        digest = certificate_digest(cert, known)
-        if digest != known == self._certificate:  # no other thread has noticed meanwhile
-            self._certificate = digest
-            if known and self.session is not None:
-                renew_connections(self.session)
-        return digest
+        newer = self._current_auth() if rejects_client(rejected) else auth
+        if _secret_of(newer) == _secret_of(auth):
+            raise rejected
+        return ask(newer)
 
     def _current_auth(self) -> ClientAuth:
         if not isinstance(self.client_auth, ClientSecretAuth):
@@ -250,75 +193,116 @@ class TokenEndpoint(TokenSource):
         except Exception as error:
             raise_not_sent("the client_secret callable", self.url, error)
 
-    def _post(
-        self,
-        auth: ClientAuth,
-        request: TokenRequest,
-        body: str,
-        until: float,
-        final: frozenset[int] = frozenset(),
-        may_repeat: bool = True,
-    ) -> Token:
+    def store_key(self, request: TokenRequest, auth: ClientAuth) -> bytes:
+        """Return the key under which a :class:`TokenStore` keeps the token of a request.
+
+        :param auth: the method, with the secret, by which the request is authenticated.
+        :raises TokenError: if the client certificate cannot be read.
+        """
+        # Header fields may determine the token.
+        headers = {name.lower(): value for name, value in self._extra_headers.items()}
+        bound_to = [self._dpop and self._dpop.key.thumbprint, self.follow_certificate()]
+        what = [self.url, self.client_id, request.params(), headers, bound_to]
+        # Of callables the name counts alone: their values change with each call.
+        asked = json.dumps(what, default=lambda _callable: "", sort_keys=True)
+        # Keyed with the secret: the key cannot be guessed, and changes when the secret is rotated.
+        return hmac.digest(_secret_of(auth).encode(), asked.encode(), hashlib.sha256)
+
+    def follow_certificate(self) -> str:
+        """Return a digest of the client certificate; leave connections with another one."""
+        known = self._certificate
+        digest = certificate_digest(self.cert or getattr(self.session, "cert", None), known)
+        if digest != known == self._certificate:  # no other thread has noticed meanwhile
+            self._certificate = digest
+            if known and self.session is not None:
+                renew_connections(self.session)
+        return digest
+
+    def ask_as(self, auth: ClientAuth, request: TokenRequest, until: float) -> Token:
+        """Return a new token for a request, with ``auth`` for the client; give up at ``until``.
+
+        :raises TokenError: if there is none.
+        """
+        bodies, (failed_request, one_body, until_when) = self._bodies, self._one_body
+        if len(bodies) > 1 and request == failed_request and time.monotonic() < until_when:
+            bodies = (one_body,)
+        errors: list[TokenError] = []
+        for body in bodies:
+            try:
+                token = self._post(auth, request, body, until)
+            except TokenError as error:
+                forget_frames(error)  # not every error reaches the caller
+                errors.append(error)
+                if not other_body_may_work(error):
+                    break
+            else:
+                if len(self._bodies) > 1:
+                    self._bodies = (body,)
+                    if body == "form":
+                        self._log("json_not_read")
+                return token
+        if len(errors) == 1 or isinstance(errors[1], CallableError):
+            raise errors[-1]
+        of_json, of_form = errors
+        is_answered, reported = other_body_may_work(of_form), "form"
+        if is_answered and of_form.error in VAGUE and of_json.error not in VAGUE:
+            reported = "json"  # which was read
+        if is_answered and of_json.status_code != 500:  # which may be over in a moment
+            self._one_body = (request, reported, time.monotonic() + ONE_BODY)
+        return raise_for_both(of_json, of_form, reported)
+
+    def _post(self, auth: ClientAuth, request: TokenRequest, body: str, until: float) -> Token:
         """Return a new token; if the server asks for a nonce in the DPoP proof, ask once more."""
         nonce = self._dpop and self._dpop.nonce(self.url)
         try:
-            return self._post_once(auth, request, body, until, final)
+            return self._post_once(auth, request, body, until)
         except TokenError as error:
-            failure = error
-        # Here, since not every error reaches the caller, and the frames below hold secrets.
-        forget_frames(failure)
-        wants_nonce = failure.error == "use_dpop_nonce" and may_repeat
-        if not wants_nonce or self._dpop is None or self._dpop.nonce(self.url) == nonce:
-            raise failure
-        return self._post(auth, request, body, until, final, may_repeat=False)
+            wants_nonce = error.error == "use_dpop_nonce"
+            if not wants_nonce or self._dpop is None or self._dpop.nonce(self.url) == nonce:
+                raise
+            forget_frames(error)
+        return self._post_once(auth, request, body, until)
 
-    def _post_once(
-        self,
-        auth: ClientAuth,
-        request: TokenRequest,
-        body: str,
-        until: float,
-        final: frozenset[int],
-    ) -> Token:
+    def _post_once(self, auth: ClientAuth, request: TokenRequest, body: str, until: float) -> Token:
         # Not in a variable of their own: tracers may record those while the request is under way.
-        redact, asserted, grant = Redactor(), False, ""
+        redact, asserted = Redactor(), False
 
-        def complete() -> tuple[bytes | str, Mapping[str, str]]:
-            nonlocal asserted, grant
-            headers = {**HEADERS, "Content-Type": _CONTENT_TYPES[body]}
+        def complete() -> tuple[bytes | str, dict[str, str]]:
+            nonlocal asserted
+            own = {**HEADERS, "Content-Type": _CONTENT_TYPES[body]}
+            headers: dict[str, str] = dict(own)
             params, what = request.params(), ""
-            asked = params.keys() | {"client_id", "client_assertion_type"}
             try:
-                for name, value in request.extra_params:
-                    what = f"extra_params[{name!r}]"
-                    params[name] = found = value() if callable(value) else value
-                    if not isinstance(found, str) or not found:
-                        raise TokenError(f"{what} must return a str that is not empty")
-                    if len(found) >= 8 and name not in ("grant_type", "resource"):
-                        redact.add([found])
+                for name, value in params.items():
+                    if callable(value):
+                        what = f"extra_params[{name!r}]"
+                        params[name] = text("what it returned", value())
                 what = "client_auth or extra_headers"
                 for name, value in self._extra_headers.items():
                     headers[name] = value() if callable(value) else value
                 auth(cast(str, self.client_id), params, headers)  # None is for no_client_auth
                 for header in headers.items():
                     header_field(what, *header)
-                data = json.dumps(params) if body == "json" else urlencode(params, doseq=True)
+                # Bytes for JSON and str for a form, as in requests: stubs of tests match them.
+                as_json = body == "json"
+                data = json.dumps(params).encode() if as_json else urlencode(params, doseq=True)
                 if self._dpop is not None:
                     what = "the dpop key"
                     self._dpop.sign("POST", self.url, headers)
-                    redact.add([headers["DPoP"]])
             except Exception as error:
                 raise_not_sent(what, self.url, error)
-            asserted, grant = "client_assertion" in params, params["grant_type"]
-            redact.add(str(params[name]) for name in params.keys() - asked)
-            redact.add(credentials_in(headers.get("Authorization", "")))
-            redact.add(headers[name] for name in self._extra_headers if len(headers[name]) >= 8)
-            redact.add([auth.secret()] if isinstance(auth, ClientSecretAuth) else [])  # sent or not
-            # Bytes for JSON and str for a form, as in requests: stubs of tests match them.
-            return data.encode() if body == "json" else data, headers
+            asserted = "client_assertion" in params
+            # Short values that were passed in may be part of any word.
+            extra = params.keys() & dict(request.extra_params)
+            short = {name for name in extra if len(params[name]) < 8}
+            redact.add(str(params[name]) for name in params.keys() - _PUBLIC - short)
+            redact.add(value for _, value in headers.items() - own.items() if len(value) >= 8)
+            redact.add([*credentials_in(headers.get("Authorization", "")), _secret_of(auth)])
+            return data, headers
 
+        final = frozenset({500}) if body == "json" and len(self._bodies) > 1 else frozenset[int]()
         answered = None if self._dpop is None else self._dpop.learn
-        cert, allow_http = certificate(auth), self.allow_http
+        cert, allow_http = self.cert, self.allow_http
         self.follow_certificate()
         try:
             post = RetriedRequest("POST", self.url, complete, until, final, answered)
@@ -332,7 +316,7 @@ class TokenEndpoint(TokenSource):
             *(response, self.url, post.sent_at, redact),
             bound=self._dpop is not None,
             asserted=asserted,
-            grant=grant,
+            grant=request.params()["grant_type"],
             default_lifetime=self._default_lifetime,
         )
 
@@ -344,6 +328,6 @@ class TokenEndpoint(TokenSource):
         log(logger, event, endpoint=self.asked_at(), client_id=self.client_id, **fields)
 
 
-def certificate(auth: ClientAuth) -> Cert:
-    """Return the client certificate of a client authentication method, or None."""
-    return auth.cert if isinstance(auth, TLSClientAuth) else None
+def _secret_of(auth: ClientAuth) -> str:
+    """Return the client secret of this moment; empty for methods without one."""
+    return auth.secret() if isinstance(auth, ClientSecretAuth) else ""

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 import requests
 
 from .._checks import Session, header_field
-from .._dialects import CODES, DESCRIPTIONS, RETRY_STATUSES, first_text
+from .._dialects import RETRY_STATUSES, code_and_description
 from .._redaction import Redactor, forget_frames, raise_apart
 from .._responses import json_value, raise_unanswered, text_of
 from .._urls import prepare_url, without_query
@@ -111,8 +111,7 @@ def ask(
     status = answer.status_code
     if status == expected:
         return answer
-    value = json_value(text_of(answer))
-    said = (first_text(value, CODES), first_text(value, DESCRIPTIONS))
+    said = code_and_description(json_value(text_of(answer)), status)
     problem = ": ".join([f"status {status}", *(redact.line(text) for text in said if text)])
     if 300 <= status < 400:
         problem += ": a redirect, which is not followed"
