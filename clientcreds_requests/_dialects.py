@@ -12,8 +12,6 @@ from datetime import timezone
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeAlias
 
-import requests
-
 from .exceptions import TokenError
 
 #: A JSON value; only its outermost level is typed.
@@ -72,9 +70,6 @@ RETRY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 525)}
 #: An endpoint with one of these errors may just not have read the body.
 VAGUE = frozenset({None, "invalid_request", "unsupported_grant_type"})
 
-# Codes by which an endpoint rejects the client.
-_REJECTS_CLIENT = frozenset({"invalid_client", "unauthorized_client", "access_denied"})
-
 # Header fields with the end of a rate limit.
 _RESETS = (
     "X-RateLimit-Reset-After",  # Discord
@@ -90,8 +85,7 @@ _USE = r"\b(service account|grant)"
 _WRONG = r"\b(invalid|bad|wrong|incorrect|unable to verify)\b"
 _PROOF = r"\b(credentials|secret)\b"
 
-#: Patterns, and what to do about an answer that has one of them: the first that fits. They are
-#: searched in two lines, in any case: grant type and status; error code, a colon and description.
+#: Patterns of answers, and what to do about them: the first that fits; see :func:`hint_for`.
 HINTS: tuple[tuple[str, str], ...] = (
     (
         r"\A(?!client_credentials ).*\ninvalid_grant:",
@@ -156,35 +150,23 @@ def _first_text(value: JSON, paths: tuple[Path, ...]) -> str:
     return ""
 
 
-def hint_for(
-    response: requests.Response,
-    code: str,
-    description: str,
-    *,
-    asserted: bool,
-    bound: bool,
-    grant: str,
-) -> str:
+def hint_for(answer: str, headers: Mapping[str, str], asserted: bool, bound: bool) -> str:
     """Return what to do about an answer; empty if there is nothing to say.
 
+    :param answer: grant type and status; on another line error code, a colon and description.
     :param asserted: True if the client has authenticated with an assertion.
     :param bound: True if the request had a DPoP proof.
     """
-    if may_succeed_later(response.status_code, code, description):
-        return ""
     clock = " and clock"
-    server_time = seconds_since_epoch(response.headers.get("Date", ""))
+    server_time = seconds_since_epoch(headers.get("Date", ""))
     ahead = 0.0 if server_time is None else server_time - time.time()
     if abs(ahead) > 60:
         direction = "ahead of" if ahead > 0 else "behind"
         clock += f": the server's is {abs(ahead):.0f} s {direction} this machine's"
     client = "check client_id, client_secret and client_auth"
     if asserted:
-        client = (
-            f"check the assertion of client_auth: its audience, key and kid, typ (headers=){clock}"
-        )
+        client = f"check the assertion of client_auth: audience, key and kid, typ (headers=){clock}"
     dpop = f"check the dpop key{clock}" if bound else "if this client has to use DPoP, pass dpop"
-    answer = f"{grant} {response.status_code}\n{code}: {description}"
     for pattern, text in HINTS:
         if re.search(f"(?im){pattern}", answer):
             return text.format(client=client, dpop=dpop, clock=clock)
@@ -209,7 +191,8 @@ def rejects_client(error: TokenError) -> bool:
     """Return True if an endpoint has rejected the client, with either body."""
     attempts = [link for link in (error, error.__cause__) if isinstance(link, TokenError)]
     codes = {(one.error or "").lower() for one in attempts}
-    return any(one.status_code == 401 for one in attempts) or not codes.isdisjoint(_REJECTS_CLIENT)
+    rejections = {"invalid_client", "unauthorized_client", "access_denied"}
+    return any(one.status_code == 401 for one in attempts) or not codes.isdisjoint(rejections)
 
 
 def seconds_until_reset(headers: Mapping[str, str]) -> float | None:

@@ -7,7 +7,7 @@ import math
 import re
 import sys
 from collections.abc import Mapping
-from http.client import BadStatusLine, RemoteDisconnected, UnknownProtocol
+from http.client import BadStatusLine, UnknownProtocol
 from typing import Any, NoReturn
 from urllib.parse import urljoin, urlsplit
 
@@ -37,8 +37,9 @@ _CHARSETS = (
     r"|utf-?(16|32)|utf-(16|32)-?[bl]e|gbk|gb18030|big5|shift_jis|euc-(jp|kr))"
 )
 
-# A word that may be a token, other than an error code such as incorrect_client_credentials.
-_LONG_WORD = r"(?![a-z_]+(?![\w~+/=-]))[\w~+/=-]{24,}"
+# A word that may be a token, other than an error code such as incorrect_client_credentials. It is
+# looked for where a word begins, else the time were quadratic.
+_LONG_WORD = r"(?<![\w~+/=-])(?![a-z_]+(?![\w~+/=-]))[\w~+/=-]{24,}"
 
 # A text that may be quoted: short, and neither data nor a page, nor with anything like a token.
 _SENTENCE = rf"(?!.*((?i:access.?token)|{_LONG_WORD}))[^<{{=\r\n]{{1,200}}"
@@ -89,12 +90,15 @@ def read_token(
     redact.add([members.get("access_token")])
     code, description = code_and_description(value, status)
     is_plain = response.headers.get("Content-Type", "").lower().startswith("text/plain")
-    if status >= 400 and is_plain and re.fullmatch(_SENTENCE, text.strip()):
+    is_short = len(text) < 300
+    if status >= 400 and is_plain and is_short and re.fullmatch(_SENTENCE, text.strip()):
         description = text
     if status < 300:  # a success may have a token under any name
         code, description = (re.sub(_LONG_WORD, "[redacted]", x) for x in (code, description))
     code, description, problem = map(redact.line, (code, description, problem))
-    hint = hint_for(response, code, description, asserted=asserted, bound=bound, grant=grant)
+    retryable = may_succeed_later(status, code, description)
+    answer = f"{grant} {status}\n{code}: {description}"
+    hint = "" if retryable else hint_for(answer, response.headers, asserted, bound)
     parts = (f"{failed_at(url)} with status {status}", code, description, problem)
     message = ": ".join(dict.fromkeys(filter(None, parts))) + (f" ({hint})" if hint else "")
     uri = members.get("error_uri")
@@ -106,7 +110,7 @@ def read_token(
         error_description=description or None,
         error_uri=redact.line(uri) or None,
         status_code=status,
-        retryable=may_succeed_later(status, code, description),
+        retryable=retryable,
         retry_after=retry_after(response),
         response=bare_response(response, url, redact),
     )
@@ -114,10 +118,8 @@ def read_token(
 
 def raise_for_both(of_json: TokenError, of_form: TokenError, body: str) -> NoReturn:
     """Raise the error of one body after both have failed; that of the other is its cause."""
-    error, other, other_body = of_form, of_json, "json"
-    if body == "json":
-        error, other, other_body = of_json, of_form, "form"
-    text = f"{error}; the answer to {other_body} was no better"
+    error, other = (of_form, of_json) if body == "form" else (of_json, of_form)
+    text = f"{error}; the answer to {'json' if body == 'form' else 'form'} was no better"
     if (other.error, other.status_code) != (error.error, error.status_code):
         text += f" ({other.error or f'status {other.status_code}'})"
     text += f", and body={body!r} only skips that attempt"
@@ -158,9 +160,8 @@ def raise_unanswered(
     elif isinstance(error, requests.ConnectionError):
         kind = TokenConnectionError
     text = re.sub("://[^/@ ]*@", "://", str(root))  # the credentials of a proxy
-    # They quote what was received, which may be a token response without a head.
-    quotes = isinstance(root, (BadStatusLine, UnknownProtocol))
-    if quotes and not isinstance(root, RemoteDisconnected):
+    if type(root) in (BadStatusLine, UnknownProtocol):
+        # They quote what was received, which may be a token response without a head.
         text = "this is not HTTP"
     if sys.platform == "emscripten" and kind is not TokenError:
         # A browser does not say why, and what it says may quote the URL with its query.
@@ -248,8 +249,7 @@ def _lifetime(members: Mapping[str, Any], sent_at: Moment, default: float | None
         if lifetime is None and moment is not None:
             moment = moment / 1000 if moment > 1e11 else moment  # milliseconds
             lifetime = moment - sent_at.wall if moment >= sent_at.wall else None
-    if lifetime is None:
-        lifetime = default
+    lifetime = default if lifetime is None else lifetime
     return None if lifetime is None else min(lifetime, MAX_LIFETIME)
 
 

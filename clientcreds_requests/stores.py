@@ -47,13 +47,13 @@ class StoredFetch(TokenSource):
     def __init__(self, endpoint: TokenEndpoint, store: TokenStore, leeway: float) -> None:
         if not callable(getattr(store, "get_or_fetch", None)):
             raise TypeError("store must have a method get_or_fetch; see TokenStore")
-        has_secret = isinstance(endpoint.client_auth, ClientSecretAuth)
-        if getattr(store, "needs_secret", False) and not has_secret:
+        auth = endpoint.client_auth
+        if getattr(store, "needs_secret", False) and not isinstance(auth, ClientSecretAuth):
             raise ValueError(
                 "store: this client has no client_secret to protect its tokens in the store; "
                 "pass a store with an encryption_key of its own"
             )
-        if endpoint.client_auth is no_client_auth:
+        if auth is no_client_auth:
             raise ValueError(
                 "store: with client_auth='none' the tokens of different workloads could not be "
                 "told apart in it; pass no store"
@@ -83,7 +83,7 @@ class StoredFetch(TokenSource):
                 issued.append(self._endpoint.ask_as(auth, request, until))
                 return issued[-1]
 
-            vars(fetch).update(until=until)
+            vars(fetch)["until"] = until
             forget = getattr(self._store, "forget", None)
             if refused and forget is not None:
                 forget(key, rejected)

@@ -48,8 +48,6 @@ Body: TypeAlias = Literal["auto", "json", "form"]
 _CONTENT_TYPES = {"json": "application/json", "form": "application/x-www-form-urlencoded"}
 # Parameters whose values are no secrets.
 _PUBLIC = {"grant_type", "scope", "resource", "audience", "client_id", "client_assertion_type"}
-#: Seconds for which only one body is sent after both have failed.
-ONE_BODY = 60.0
 _BOTH = (None, "", 0.0)
 
 
@@ -248,7 +246,7 @@ class TokenEndpoint(TokenSource):
         if is_answered and of_form.error in VAGUE and of_json.error not in VAGUE:
             reported = "json"  # which was read
         if is_answered and of_json.status_code != 500:  # which may be over in a moment
-            self._one_body = (request, reported, time.monotonic() + ONE_BODY)
+            self._one_body = (request, reported, time.monotonic() + 60.0)
         return raise_for_both(of_json, of_form, reported)
 
     def _post(self, auth: ClientAuth, request: TokenRequest, body: str, until: float) -> Token:
@@ -294,7 +292,7 @@ class TokenEndpoint(TokenSource):
             asserted = "client_assertion" in params
             # Short values that were passed in may be part of any word.
             extra = params.keys() & dict(request.extra_params)
-            short = {name for name in extra if len(params[name]) < 8}
+            short = {name for name in extra if len(str(params[name])) < 8}
             redact.add(str(params[name]) for name in params.keys() - _PUBLIC - short)
             redact.add(value for _, value in headers.items() - own.items() if len(value) >= 8)
             redact.add([*credentials_in(headers.get("Authorization", "")), _secret_of(auth)])

@@ -608,3 +608,22 @@ def test_s1_what_a_redirect_or_a_cookie_brings_along_is_not_in_the_response_of_a
     error = read(b"access_token=abc-token", 302, Location=where, Set_Cookie="t=abc-token")
     assert error.response.headers == {"Location": "https://app.example/callback"}
     assert not any("abc-token" in text for text in texts_in(error))
+
+
+def test_s1_a_header_field_that_a_method_of_the_users_own_adds_is_redacted(server):
+    def by_key(client_id, params, headers):
+        headers["X-Api-Key"] = "an-api-key"
+
+    server.answer_next(Answer(400, {"error": "odd", "error_description": "an-api-key is unknown"}))
+    error = failure_of(endpoint_of(server, by_key))
+    assert error.error_description == "[redacted] is unknown"
+
+
+@pytest.mark.parametrize("status", [200, 400])
+@pytest.mark.parametrize("letter", ["a", "_", "A", "a-"])
+def test_a1_a_long_word_is_read_in_linear_time(status, letter):
+    word = letter * (MIB // 2 // len(letter))
+    started = time.process_time()
+    read({"message": f"{word}!"}, status)
+    read(word.encode(), status, Content_Type="text/plain")
+    assert time.process_time() - started < 2
