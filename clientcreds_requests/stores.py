@@ -37,6 +37,19 @@ class TokenStore(Protocol):
         ...
 
 
+class _Fetch:
+    """Makes the token request when it is called, until a moment on the monotonic clock."""
+
+    def __init__(self, ask: Callable[[], Token], until: float) -> None:
+        self._ask = ask
+        self.until: float = until
+        self.issued: Token | None = None
+
+    def __call__(self) -> Token:
+        self.issued = self._ask()
+        return self.issued
+
+
 class StoredFetch(TokenSource):
     """The token requests of an endpoint, behind a store.
 
@@ -77,13 +90,7 @@ class StoredFetch(TokenSource):
         # must not find the token obtained with the new one.
         def get_or_fetch(auth: ClientAuth) -> Fetched:
             key = self._endpoint.store_key(request, auth)
-            issued: list[Token] = []
-
-            def fetch() -> Token:
-                issued.append(self._endpoint.ask_as(auth, request, until))
-                return issued[-1]
-
-            vars(fetch)["until"] = until
+            fetch = _Fetch(lambda: self._endpoint.ask_as(auth, request, until), until)
             forget = getattr(self._store, "forget", None)
             if refused and forget is not None:
                 forget(key, rejected)
@@ -91,10 +98,10 @@ class StoredFetch(TokenSource):
             if not isinstance(token, Token):  # the store is the user's own
                 what = type(token).__name__
                 raise CallableError(f"no token: store must return a Token, not {what}")
-            if not issued and token.seconds_left() <= self._leeway:
+            if fetch.issued is None and token.seconds_left() <= self._leeway:
                 # Usable for clients with a smaller leeway only.
                 token = self._store.get_or_fetch(key, fetch, token)
-            return Fetched(token, from_store=not issued)
+            return Fetched(token, from_store=fetch.issued is None)
 
         return self._endpoint.with_secret(get_or_fetch)
 

@@ -26,7 +26,6 @@ from ._checks import (
     identifier,
     retry_count,
     seconds,
-    text,
 )
 from ._dialects import VAGUE, other_body_may_work, rejects_client
 from ._fork import drop_connections, renew_connections, reset_in_child
@@ -274,7 +273,9 @@ class TokenEndpoint(TokenSource):
                 for name, value in params.items():
                     if callable(value):
                         what = f"extra_params[{name!r}]"
-                        params[name] = text("what it returned", value())
+                        params[name] = found = value()
+                        if not isinstance(found, str) or not found:
+                            raise TokenError(f"{what} must return a str that is not empty")
                 what = "client_auth or extra_headers"
                 for name, value in self._extra_headers.items():
                     headers[name] = value() if callable(value) else value
