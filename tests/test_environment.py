@@ -173,8 +173,8 @@ def test_a_secret_file_that_vanishes_is_a_token_error(setenv, server, secret_fil
     [
         (None, "not the path of a file"),
         (b"\xff\xfe-s3cr3t", "is no text"),
-        (b"", "is empty"),
-        (b"\n", "is empty"),
+        (b"", "must not be empty"),
+        (b"\n", "must not be empty"),
         (b"s3cr3t\n\n", "control character"),
         (b"s3cr\0et", "control character"),
     ],
