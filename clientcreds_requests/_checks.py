@@ -63,7 +63,7 @@ _OWN_HEADERS = r"(?i)authorization|connection|content-(length|type)|cookie|host|
 
 
 def text(name: str, value: object) -> str:
-    """Return a non-empty string without control characters that can be encoded."""
+    """Return a string that is not empty and has no control characters and no lone surrogates."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, not {type(value).__name__}")
     if not value:

@@ -81,11 +81,13 @@ _RESETS = (
 
 _GRANT = "the server does not let this client use this grant_type"
 _URL = "check the URL of the token endpoint"
-_USE = r"\b(service account|grant)"
+_GRANT_WORDS = r"\b(service account|grant)"
 _WRONG = r"\b(invalid|bad|wrong|incorrect|unable to verify)\b"
-_PROOF = r"\b(credentials|secret)\b"
+_CREDENTIALS = r"\b(credentials|secret)\b"
 
-#: Patterns of answers, and what to do about them: the first that fits; see :func:`hint_for`.
+#: Patterns of answers, and what to do about them; the first that is found counts. They are
+#: searched, in any case and line by line, in "grant_type status" and, on a second line,
+#: "code: description". In the texts {client}, {dpop} and {clock} are filled in: see hint_for().
 HINTS: tuple[tuple[str, str], ...] = (
     (
         r"\A(?!client_credentials ).*\ninvalid_grant:",
@@ -107,9 +109,9 @@ HINTS: tuple[tuple[str, str], ...] = (
     (r"^invalid_target:", "check resources and audience"),
     (r"^(invalid_dpop_proof|use_dpop_nonce):", "{dpop}"),
     # Keycloak says so with status 401, after it has accepted the client's secret.
-    (rf"^unauthorized_client:.*(\bnot\b.*{_USE}|{_USE}.*\bnot\b)", _GRANT),
+    (rf"^unauthorized_client:.*(\bnot\b.*{_GRANT_WORDS}|{_GRANT_WORDS}.*\bnot\b)", _GRANT),
     # Bitbucket says so with unauthorized_client, Box with invalid_grant.
-    (rf"{_WRONG}[^.]*{_PROOF}|{_PROOF}[^.]*{_WRONG}", "{client}"),
+    (rf"{_WRONG}[^.]*{_CREDENTIALS}|{_CREDENTIALS}[^.]*{_WRONG}", "{client}"),
     (r"^invalid_grant:", "check the URL and extra_params; {dpop}"),
     (r"^invalid_client:", "{client}"),
     (r"^unsupported_grant_type:", f"{_URL}, and body"),

@@ -79,7 +79,7 @@ def by_environment(
     if file is not None:
         secret = functools.partial(read_secret, f"{prefix}CLIENT_SECRET_FILE", file)
         try:
-            secret()  # as for every token request
+            secret()  # here too: a file that cannot be used fails at start-up
         except OSError as error:
             problem = f"cannot be read ({type(error).__name__})"
             raise ValueError(f"{prefix}CLIENT_SECRET_FILE {problem}") from None

@@ -61,11 +61,11 @@ def warn_caller(message: str) -> None:
     warnings.warn(message, UserWarning, stacklevel=level)
 
 
-def renew_connections(session: requests.Session) -> None:
+def close_idle_connections(session: requests.Session) -> None:
     """Close a session's idle connections; those in use serve to the end of their answers."""
     for adapter in session.adapters.values():
         if isinstance(adapter, HTTPAdapter):
-            HTTPAdapter.close(adapter)  # not what its own class may close for good
+            HTTPAdapter.close(adapter)  # close() of a derived class may be final
 
 
 def drop_connections(session: requests.Session) -> None:
@@ -86,4 +86,4 @@ def drop_connections(session: requests.Session) -> None:
                         pool.pool.not_empty = threading.Condition(pool.pool.mutex)
                         pool.pool.not_full = threading.Condition(pool.pool.mutex)
                     pool.close()
-    renew_connections(session)
+    close_idle_connections(session)

@@ -70,7 +70,7 @@ class SigningKey(NamedTuple):
 
 
 def read_key(what: str, key: object, algorithm: str | None = None) -> SigningKey:
-    """Return a :data:`KeySource` as what signs with the algorithm, or with the usual one.
+    """Return what signs with a :data:`KeySource`; by default with the usual algorithm of its kind.
 
     :raises TypeError, ValueError: if it cannot; the message names the argument, ``what``.
     """

@@ -82,8 +82,9 @@ class Replay:
         ):
             return response
         # Another thread that sends the same request may have put a new token on it meanwhile.
-        is_newer = self not in (replays_on(request) or [self])
-        if not is_newer:
+        hooks = replays_on(request)
+        was_replaced = bool(hooks) and self not in hooks
+        if not was_replaced:
             self._manager.invalidate(refused, self._token_request)
         if not rewind(request):
             return response
@@ -95,7 +96,7 @@ class Replay:
             self.take_off(response.request)
             error.__context__ = HTTPError("401, and no new token", response=response)
             raise
-        if token.access_token == refused.access_token and not is_newer:
+        if token.access_token == refused.access_token and not was_replaced:
             return response
         return self.send_again(response, token, settings)
 
@@ -166,7 +167,7 @@ class Replay:
         _drain(response)
         # With a twin as its hook, which is there before the token, a thread that is sending the
         # same request can tell that its token was replaced meanwhile.
-        twin = object.__new__(type(self))
+        twin = object.__new__(type(self))  # not copy.copy(), for which __reduce__ has a stand-in
         twin.__dict__.update(self.__dict__)
         twin.sign(request, token)
         request = request.copy()  # no two threads may send the same proof

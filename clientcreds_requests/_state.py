@@ -110,7 +110,7 @@ class Usable:
         self.check()
 
     def check(self) -> Token | None:
-        """Return the token if both clocks allow it, and spare the next callers that look."""
+        """Return the token if both clocks allow it; callers need not ask again before the limit."""
         if self.token is None:
             return None
         now = time.monotonic()

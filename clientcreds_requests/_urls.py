@@ -118,7 +118,7 @@ class AllowedOrigins:
     def admit(self, url: str, *, trust: bool = False) -> bool:
         """Return True if the token may be sent to this URL.
 
-        :param trust: admit what begins like it by that alone from now on.
+        :param trust: add its origin to ``trusted``, so that later calls need no check.
         :raises InsecureTransportError: if it may, but would travel in the clear.
         """
         where = origin(url)

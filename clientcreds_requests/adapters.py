@@ -190,7 +190,7 @@ def _send_below(
         _sending.reset(before)
 
 
-class _Transport(Session):
+class _NoRedirects(Session):
     """A session that ignores redirects, also malformed ones."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002
@@ -215,7 +215,7 @@ def send(
     :raises Exception: whatever the adapter raises.
     """
     url = request.url or ""
-    with _Transport() as own:
+    with _NoRedirects() as own:
         settings_of = session or own
         # requests would let REQUESTS_CA_BUNDLE override a verify that the session sets.
         verify = None if settings_of.verify is True else settings_of.verify

@@ -148,9 +148,9 @@ class ClientCredentialsAuth(AuthBase):
 
     def _token(self, *, insist: bool = False) -> Token:
         """Return a usable token that is not bound to a client certificate of the past."""
-        with contextlib.suppress(TokenError):  # what the file will be read for fails, too
+        with contextlib.suppress(TokenError):  # the token request will raise the same error
             before, found = self._bound_to, self.endpoint.follow_certificate()
-            if found != before == self._bound_to:  # no other thread has noticed meanwhile
+            if found != before and before == self._bound_to:  # no other thread has noticed
                 self._bound_to = found
                 if self.endpoint.binds_tokens and before:
                     self.manager.clear(self._request)

@@ -231,13 +231,13 @@ class ClientSecretJWT(ClientSecretAuth):
         header |= json_members("headers", headers)
         if header["alg"] != "HS256":
             raise ValueError("headers may not set 'alg': client_secret_jwt is signed with HS256")
-        encode = functools.partial(_encoded, header)
+        encode = functools.partial(_signing_input, header)
         self._unsigned = ClientAssertion(encode, audience, claims=claims, lifetime=lifetime)
         self.audience: str = audience
 
     def __call__(self, client_id: str, params: dict[str, Any], headers: dict[str, str], /) -> None:
         """Complete the token request."""
-        self._unsigned(client_id, params, headers)
+        self._unsigned(client_id, params, headers)  # without the signature
         signed = params["client_assertion"].encode()
         mac = hmac.digest(self.secret().encode(), signed, hashlib.sha256)
         params["client_assertion"] += f".{_base64url(mac)}"
@@ -274,8 +274,8 @@ def no_client_auth(client_id: str | None, params: dict[str, Any], _headers: dict
         params["client_id"] = client_id
 
 
-def _encoded(header: Mapping[str, Any], claims: Mapping[str, Any]) -> str:
-    """Return header and claims as a JWT has them."""
+def _signing_input(header: Mapping[str, Any], claims: Mapping[str, Any]) -> str:
+    """Return the part of a JWT that is signed (RFC 7515 §5.1)."""
     return ".".join(_base64url(json.dumps(part).encode()) for part in (header, claims))
 
 

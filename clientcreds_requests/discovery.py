@@ -163,7 +163,7 @@ class _Found(NamedTuple):
     metadata: Metadata
     endpoint: TokenEndpoint
     method: str | None  # for sending the client secret; None: as the client authentication does
-    at: float = 0.0  # a moment on the monotonic clock
+    at: float = 0.0  # the moment of the last look-up, on the monotonic clock
 
 
 class IssuerEndpoint(TokenEndpoint):
@@ -207,15 +207,16 @@ class IssuerEndpoint(TokenEndpoint):
             raise
 
     def _look_up(self, known: _Found | None, until: float) -> _Found:
+        """Fetch the metadata; if that fails, keep what is known."""
         try:
             metadata = self.find(until)
+            # With unchanged metadata the endpoint stays: it has learned which body it reads.
             if known is None or metadata != known.metadata:
                 known = self._follow(metadata)
         except TokenError as error:
             if known is None:
                 raise
             self._log("metadata_failed", failure=error)
-        # With unchanged metadata the endpoint stays: it has learned which body it reads.
         return known._replace(at=time.monotonic())
 
     def _follow(self, metadata: Metadata) -> _Found:

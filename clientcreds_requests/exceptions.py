@@ -4,7 +4,7 @@ requests.RequestException
 ├── TokenError                  no token was obtained
 │   ├── TokenConnectionError    ... the endpoint cannot be reached; also a requests.ConnectionError
 │   ├── TokenTimeout            ... it did not answer in time; also a requests.Timeout
-│   └── CallableError           ... a callable that was passed in has failed (not public)
+│   └── CallableError           ... what the user passed in has failed (not public)
 └── InsecureTransportError      a secret or token would travel in the clear; also a ValueError
 """
 
@@ -63,9 +63,9 @@ class TokenTimeout(TokenError, requests.Timeout):
 
 
 class CallableError(TokenError):
-    """A callable that completes the token request has failed, so none was sent.
+    """A callable, store or file that the user passed in has failed, or settings forbid the request.
 
-    It is no failure of the endpoint and starts no pause.
+    It says nothing about the endpoint, so it starts no pause.
     """
 
 

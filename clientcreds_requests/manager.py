@@ -81,6 +81,7 @@ class TokenManager:
         # Guards the entries and counters. It is never held during I/O, a callback, a wait or a
         # log call. Only a signal handler or a finalizer can find it held by its own thread.
         self._lock = threading.RLock()
+        # The threads that use the lock, and marks of those that fetch meanwhile.
         self._inside: set[int | tuple[int, str]] = set()
         self._counts: Counter[str] = Counter()
         self._last_error_at: float | None = None
@@ -163,7 +164,7 @@ class TokenManager:
             finally:
                 self._inside.discard(fetches)
         entry = self.entry(request)
-        give_up = time.monotonic() + self.deadline
+        latest = time.monotonic() + self.deadline
         while True:
             mine = Fetch()
             try:
@@ -175,11 +176,11 @@ class TokenManager:
                         self._renew_in_background(request, entry, mine)
                     return token
                 assert fetch is not None  # without a token there is one to make or to join
-                until = time.monotonic() + self.deadline if fetch is mine else give_up
+                until = time.monotonic() + self.deadline if fetch is mine else latest
                 held = entry.unexpired()
                 half = held.seconds_left() / 2 if held is not None else 0.0
+                # Half of its life may be spent on its successor; then the token itself is used.
                 if half > 1 or (half > 0 and fetch is not mine):
-                    # That may be spent on its successor; then the token itself is used.
                     until = min(until, time.monotonic() + half)
                 if fetch is mine:
                     self._make(request, entry, mine, until)
@@ -187,7 +188,7 @@ class TokenManager:
                     token = entry.usable.check() or entry.unexpired()
                     if token is not None:
                         return token
-                    if until == give_up:
+                    if until == latest:
                         reason = f"token request failed: no outcome within {self.deadline:g} s"
                         raise TokenTimeout(reason, retryable=True)
             except BaseException:  # an interrupt: the others must not wait

@@ -37,7 +37,7 @@ class TokenStore(Protocol):
         ...
 
 
-class _Fetch:
+class _StoreCallback:
     """Makes the token request when it is called, until a moment on the monotonic clock."""
 
     def __init__(self, ask: Callable[[], Token], until: float) -> None:
@@ -90,7 +90,7 @@ class StoredFetch(TokenSource):
         # must not find the token obtained with the new one.
         def get_or_fetch(auth: ClientAuth) -> Fetched:
             key = self._endpoint.store_key(request, auth)
-            fetch = _Fetch(lambda: self._endpoint.ask_as(auth, request, until), until)
+            fetch = _StoreCallback(lambda: self._endpoint.ask_as(auth, request, until), until)
             forget = getattr(self._store, "forget", None)
             if refused and forget is not None:
                 forget(key, rejected)

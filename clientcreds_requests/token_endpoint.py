@@ -9,7 +9,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast
 from urllib.parse import urlencode
 
 import requests
@@ -28,7 +28,7 @@ from ._checks import (
     seconds,
 )
 from ._dialects import VAGUE, other_body_may_work, rejects_client
-from ._fork import drop_connections, renew_connections, reset_in_child
+from ._fork import close_idle_connections, drop_connections, reset_in_child
 from ._logs import log
 from ._redaction import Redactor, bare_request, credentials_in, forget_frames
 from ._responses import failed_at, raise_for_both, raise_not_sent, raise_unanswered, read_token
@@ -47,7 +47,18 @@ Body: TypeAlias = Literal["auto", "json", "form"]
 _CONTENT_TYPES = {"json": "application/json", "form": "application/x-www-form-urlencoded"}
 # Parameters whose values are no secrets.
 _PUBLIC = {"grant_type", "scope", "resource", "audience", "client_id", "client_assertion_type"}
-_BOTH = (None, "", 0.0)
+#: Seconds for which only one body is sent after both have failed.
+ONE_BODY = 60.0
+# Shorter values that users pass in may be part of any word.
+_SHORTEST_SECRET = 8
+
+
+class _OneBody(NamedTuple):
+    """The only body that is sent for a request, until a moment on the monotonic clock."""
+
+    request: TokenRequest
+    body: str
+    until: float
 
 
 class TokenEndpoint(TokenSource):
@@ -105,8 +116,7 @@ class TokenEndpoint(TokenSource):
         self.allow_http: bool = allow_http
         self._deadline = seconds("deadline", deadline)
         self._bodies: tuple[str, ...] = ("json", "form") if body == "auto" else (body,)
-        # After both have failed: for which request, the only one that is sent, and until when.
-        self._one_body: tuple[TokenRequest | None, str, float] = _BOTH
+        self._one_body: _OneBody | None = None
         self._certificate = ""  # the digest of the latest
         self.binds_tokens: bool = isinstance(client_auth, TLSClientAuth)
         #: The client certificate of the client authentication method.
@@ -128,7 +138,7 @@ class TokenEndpoint(TokenSource):
 
     def __getstate__(self) -> dict[str, Any]:
         copy.copy(self.client_auth)  # raises TypeError if it holds a literal secret or key
-        return {**vars(self), "_one_body": _BOTH}  # other machines have other clocks
+        return {**vars(self), "_one_body": None}  # other machines have other clocks
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -206,13 +216,16 @@ class TokenEndpoint(TokenSource):
         return hmac.digest(_secret_of(auth).encode(), asked.encode(), hashlib.sha256)
 
     def follow_certificate(self) -> str:
-        """Return a digest of the client certificate; leave connections with another one."""
+        """Return a digest of the client certificate.
+
+        If it has changed, idle connections made with the one before are closed.
+        """
         known = self._certificate
         digest = certificate_digest(self.cert or getattr(self.session, "cert", None), known)
-        if digest != known == self._certificate:  # no other thread has noticed meanwhile
+        if digest != known and known == self._certificate:  # no other thread has noticed
             self._certificate = digest
             if known and self.session is not None:
-                renew_connections(self.session)
+                close_idle_connections(self.session)
         return digest
 
     def ask_as(self, auth: ClientAuth, request: TokenRequest, until: float) -> Token:
@@ -220,9 +233,9 @@ class TokenEndpoint(TokenSource):
 
         :raises TokenError: if there is none.
         """
-        bodies, (failed_request, one_body, until_when) = self._bodies, self._one_body
-        if len(bodies) > 1 and request == failed_request and time.monotonic() < until_when:
-            bodies = (one_body,)
+        bodies, only = self._bodies, self._one_body
+        if only is not None and only.request == request and time.monotonic() < only.until:
+            bodies = bodies if len(bodies) == 1 else (only.body,)
         errors: list[TokenError] = []
         for body in bodies:
             try:
@@ -241,11 +254,11 @@ class TokenEndpoint(TokenSource):
         if len(errors) == 1 or isinstance(errors[1], CallableError):
             raise errors[-1]
         of_json, of_form = errors
-        is_answered, reported = other_body_may_work(of_form), "form"
-        if is_answered and of_form.error in VAGUE and of_json.error not in VAGUE:
-            reported = "json"  # which was read
-        if is_answered and of_json.status_code != 500:  # which may be over in a moment
-            self._one_body = (request, reported, time.monotonic() + 60.0)
+        is_final, reported = other_body_may_work(of_form), "form"
+        if is_final and of_form.error in VAGUE and of_json.error not in VAGUE:
+            reported = "json"  # it was read: its error says more
+        if is_final and of_json.status_code != 500:  # which may be temporary
+            self._one_body = _OneBody(request, reported, time.monotonic() + ONE_BODY)
         return raise_for_both(of_json, of_form, reported)
 
     def _post(self, auth: ClientAuth, request: TokenRequest, body: str, until: float) -> Token:
@@ -261,7 +274,8 @@ class TokenEndpoint(TokenSource):
         return self._post_once(auth, request, body, until)
 
     def _post_once(self, auth: ClientAuth, request: TokenRequest, body: str, until: float) -> Token:
-        # Not in a variable of their own: tracers may record those while the request is under way.
+        # Secrets are in no variable of this frame, only of complete(), which returns before the
+        # request is sent: tracers may record the variables of frames meanwhile.
         redact, asserted = Redactor(), False
 
         def complete() -> tuple[bytes | str, dict[str, str]]:
@@ -291,11 +305,11 @@ class TokenEndpoint(TokenSource):
             except Exception as error:
                 raise_not_sent(what, self.url, error)
             asserted = "client_assertion" in params
-            # Short values that were passed in may be part of any word.
             extra = params.keys() & dict(request.extra_params)
-            short = {name for name in extra if len(str(params[name])) < 8}
+            short = {name for name in extra if len(str(params[name])) < _SHORTEST_SECRET}
             redact.add(str(params[name]) for name in params.keys() - _PUBLIC - short)
-            redact.add(value for _, value in headers.items() - own.items() if len(value) >= 8)
+            added = {value for _, value in headers.items() - own.items()}
+            redact.add(value for value in added if len(value) >= _SHORTEST_SECRET)
             redact.add([*credentials_in(headers.get("Authorization", "")), _secret_of(auth)])
             return data, headers
 

@@ -62,9 +62,8 @@ class TokenRequest(_Frozen):
     :param resources: absolute URIs of the resource servers (RFC 8707).
     :param audience: the API, as Auth0 and others expect it.
     :param extra_params: further parameters of the token request; a ``resource`` that is no URI and
-        another ``grant_type`` may be among them. The values of the others count as secrets. A
-        callable is called for every attempt, and is part of this value itself, not by what it
-        returns.
+        another ``grant_type`` may be among them. All other values count as secrets. A callable is
+        called for every attempt; two requests with the same callable are equal.
     :raises TypeError: for a wrong type, also for a bare string as ``resources``.
     :raises ValueError: for a malformed scope or URI, or a parameter that has its own argument.
     """

@@ -19,7 +19,7 @@ from .._checks import identifier, seconds
 from .._redaction import forget_frames
 from .._urls import is_secure, prepare_url
 from ..exceptions import TokenError
-from ._asking import Fields, ask, checked, member, raise_no_token, read_token
+from ._asking import Fields, ask, checked, member, raise_no_token, token_in_file
 
 # The agent of Azure Arc puts its challenges there; no other file may be sent in answer to one.
 _ARC_FOLDERS = {
@@ -74,7 +74,7 @@ class FileToken(IdentityToken):
         self.path: str = _no_token("path", text)
 
     def _fetch(self) -> str:
-        return read_token(self.path)
+        return token_in_file(self.path)
 
 
 class EnvToken(IdentityToken):
@@ -196,7 +196,7 @@ class AzureManagedIdentityToken(IdentityToken):
         path = os.path.realpath(found[1])
         if os.path.dirname(path) != os.path.realpath(folder) or not path.endswith(".key"):
             raise_no_token(where, f"the challenge names a file that is no .key in {folder}")
-        return {"Authorization": lambda: f"Basic {read_token(path)}"}
+        return {"Authorization": lambda: f"Basic {token_in_file(path)}"}
 
 
 class GoogleMetadataToken(IdentityToken):

@@ -32,9 +32,12 @@ _READS, _BETWEEN_READS = 5, 0.02
 Fields: TypeAlias = Mapping[str, str | Callable[[], str]]
 
 
-def read_token(path: str) -> str:
-    """Return the token in a file."""
-    where, problem = f"the file {path}", ""
+def token_in_file(path: str) -> str:
+    """Return the token in a file.
+
+    :raises TokenError: if there is none; retryable if the file was empty or being written.
+    """
+    where, problem, is_missing = f"the file {path}", "", False
     for _ in range(_READS):
         try:
             before = os.stat(path)
@@ -44,11 +47,12 @@ def read_token(path: str) -> str:
                 content = file.read(MAX_TOKEN + 4)
                 after = os.fstat(file.fileno())
         except FileNotFoundError:  # it may be in the middle of being replaced
-            problem = "there is no such file"
+            problem, is_missing = "there is no such file", True
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise_no_token(where, f"it cannot be read: {reason}")
         else:
+            is_missing = False
             changed = (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
             if changed or len(content) != min(after.st_size, MAX_TOKEN + 4):
                 problem = "it changed each time it was read"
@@ -58,7 +62,7 @@ def read_token(path: str) -> str:
                 text = content.removeprefix(b"\xef\xbb\xbf").decode("ascii", "replace")
                 return checked(where, text.removesuffix("\n").removesuffix("\r"))
         time.sleep(_BETWEEN_READS)
-    return raise_no_token(where, problem, retryable=problem != "there is no such file")
+    return raise_no_token(where, problem, retryable=not is_missing)
 
 
 def ask(
