@@ -27,6 +27,7 @@ CODES: tuple[Path, ...] = (
     ("ErrorCode",),  # Apigee
     ("error", "error"),  # ArcGIS
     ("error", "status"),  # Google
+    ("error", "code"),  # Microsoft Graph
     ("error", "type"),  # OpenAI, Anthropic
     ("error", 0, "code"),  # Walmart
     ("errors", 0, "code"),  # FedEx
@@ -44,6 +45,7 @@ DESCRIPTIONS: tuple[Path, ...] = (
     ("error_description",),  # RFC 6749
     ("errorSummary",),  # Okta
     ("errorMessage",),  # IBM
+    ("errorDescription",),
     ("error", "error_description"),  # ArcGIS
     ("error", "message"),  # Google, OpenAI, Anthropic
     ("error", 0, "description"),  # Walmart
@@ -56,9 +58,11 @@ DESCRIPTIONS: tuple[Path, ...] = (
     ("Error",),  # Apigee
     ("reason",),  # Zoom
     ("message",),  # Spring, AWS
+    ("Message",),  # AWS
     ("detail",),  # RFC 9457, DHL
     ("detail", 0, "msg"),  # FastAPI
     ("title",),  # RFC 9457
+    ("description",),
 )
 
 #: What vendors call a bearer token, if anything, in lower case: Apigee, eBay, and others.

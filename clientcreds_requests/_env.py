@@ -38,7 +38,7 @@ def read_secret(variable: str, path: str) -> str:
 
 
 def by_environment(
-    prefix: str, options: Mapping[str, Any], environ: Mapping[str, str] = os.environ
+    prefix: str, options: Mapping[str, Any], environ: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
     """Return the arguments of a constructor that the environment gives; options override it.
 
@@ -51,7 +51,7 @@ def by_environment(
             raise TypeError(f"{name} cannot be passed: {prefix}{name.upper()} sets it")
 
     def value(name: str) -> str | None:
-        return environ.get(prefix + name) or None
+        return (os.environ if environ is None else environ).get(prefix + name) or None
 
     for names in (
         ("TOKEN_ENDPOINT", "ISSUER"),

@@ -39,7 +39,7 @@ _CHARSETS = (
 
 # A word that may be a token, other than an error code such as incorrect_client_credentials. It is
 # looked for where a word begins, else the time were quadratic.
-_LONG_WORD = r"(?<![\w~+/=-])(?![a-z_]+(?![\w~+/=-]))[\w~+/=-]{24,}"
+_LONG_WORD = r"(?<![\w~+/=-])(?![a-z]+(_[a-z]+)+(?![\w~+/=-]))[\w~+/=-]{24,}"
 
 # A text that may be quoted: short, and neither data nor a page, nor with anything like a token.
 _SENTENCE = rf"(?!.*((?i:access.?token)|{_LONG_WORD}))[^<{{=\r\n]{{1,200}}"
@@ -90,15 +90,17 @@ def read_token(
     redact.add([members.get("access_token")])
     code, description = code_and_description(value, status)
     is_plain = response.headers.get("Content-Type", "").lower().startswith("text/plain")
-    is_short = len(text) < 300
+    is_short = value is None and len(text) < 300
     if status >= 400 and is_plain and is_short and re.fullmatch(_SENTENCE, text.strip()):
         description = text
     if status < 300:  # a success may have a token under any name
         code, description = (re.sub(_LONG_WORD, "[redacted]", x) for x in (code, description))
+        if members.get("error") and (code or description):
+            problem = ""  # these say more
     code, description, problem = map(redact.line, (code, description, problem))
     retryable = may_succeed_later(status, code, description)
     answer = f"{grant} {status}\n{code}: {description}"
-    hint = "" if retryable else hint_for(answer, response.headers, asserted, bound)
+    hint = "" if problem or retryable else hint_for(answer, response.headers, asserted, bound)
     parts = (f"{failed_at(url)} with status {status}", code, description, problem)
     message = ": ".join(dict.fromkeys(filter(None, parts))) + (f" ({hint})" if hint else "")
     uri = members.get("error_uri")

@@ -125,10 +125,10 @@ class AllowedOrigins:
         if self._origins is not None and where not in self._origins:
             return False
         require_secure("the API", url, self.allow_http)
-        if trust and self._quick and where is not None:
-            # With the slash, the parsers agree on whatever begins like this.
-            is_any = self._origins is None and where.startswith("https://")
-            prefix = "https://" if is_any else f"{where}/"
-            if prefix not in self.trusted:
-                self.trusted = (*self.trusted[-7:], prefix)
+        # With the slash, the parsers agree on whatever begins like this.
+        prefix = "/".join(url.split("/", 3)[:3]) + "/"
+        if self._origins is None and prefix.startswith("https://"):
+            prefix = "https://"
+        if trust and self._quick and url.startswith(prefix) and prefix not in self.trusted:
+            self.trusted = (*self.trusted[-7:], prefix)
         return True

@@ -16,7 +16,7 @@ from typing import Any
 import requests
 from requests.adapters import BaseAdapter
 from urllib3 import Retry
-from urllib3.response import HTTPResponse
+from urllib3.response import BaseHTTPResponse, HTTPResponse
 
 from ._checks import Cert, Session, attempt_timeout
 from ._dialects import RETRY_STATUSES, seconds_since_epoch, seconds_until_reset
@@ -238,14 +238,18 @@ def _wait_to_retry(
     try:
         if isinstance(outcome, requests.Response):
             reason = f"status {outcome.status_code}"
-            policy = policy.increment("POST", response=HTTPResponse(status=outcome.status_code))
+            raw = outcome.raw
+            if not isinstance(raw, BaseHTTPResponse):  # a stub's
+                raw = HTTPResponse(status=outcome.status_code)
+            policy = policy.increment("POST", response=raw)
             if policy.respect_retry_after_header:
                 wait = retry_after(outcome) or 0.0
         elif is_transient(outcome):
             reason = type(root_cause(outcome)).__name__
             cause = next(iter(outcome.args), None)
-            # MaxRetryError wraps it.
-            policy = policy.increment("POST", error=getattr(cause, "reason", cause))
+            cause = getattr(cause, "reason", cause)  # MaxRetryError wraps it
+            error = cause if isinstance(cause, Exception) else outcome
+            policy = policy.increment("POST", error=error)
         else:
             return None
     except Exception:  # the outcome says more than "Max retries exceeded"

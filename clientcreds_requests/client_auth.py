@@ -77,6 +77,8 @@ class ClientSecretAuth(ABC):
 
     def current(self) -> Self:
         """Return the same method with the secret of this moment."""
+        if not callable(self.client_secret):
+            return self
         twin = object.__new__(type(self))
         vars(twin).update(vars(self), client_secret=self.secret())
         return twin

@@ -14,7 +14,7 @@ from ._dialects import JSON, RETRY_STATUSES
 from ._redaction import Redactor
 from ._responses import json_value, raise_unanswered, text_of
 from ._urls import origin, prepare_url, require_secure
-from .adapters import HEADERS, RetriedRequest, retry_after, send
+from .adapters import HEADERS, RetriedRequest, is_transient, retry_after, send
 from .client_auth import (
     ClientAuth,
     ClientSecretAuth,
@@ -245,12 +245,12 @@ class IssuerEndpoint(TokenEndpoint):
                 return _read(answers[-1], self._issuer, self.allow_http)
             except CallableError:  # an insecure proxy
                 raise
-            except ValueError as error:
+            except Exception as error:
+                if is_transient(error):  # the other URL is on the same server
+                    request = requests.Request("GET", url).prepare()
+                    what = failure + "; ".join([*problems, url])
+                    raise_unanswered(what, request, error, Redactor())
                 problems.append(f"{url} {Redactor().line(str(error))}")
-            except Exception as error:  # the other URL is on the same server
-                request = requests.Request("GET", url).prepare()
-                what = failure + "; ".join([*problems, url])
-                raise_unanswered(what, request, error, Redactor())
         # A temporary failure comes first: the same request may succeed later.
         answers.sort(key=lambda answer: answer.status_code not in RETRY_STATUSES)
         status = answers[0].status_code if answers else None
@@ -269,10 +269,13 @@ class IssuerEndpoint(TokenEndpoint):
             answer = send(request, self.session, *settings)
             if not answer.is_redirect:
                 return answer
-            url = urljoin(url, answer.headers["Location"])
-            if origin(url) != start:
-                where = origin(url) or "no URL"
+            where = None
+            with contextlib.suppress(ValueError):  # it is no URL
+                url = prepare_url("Location", urljoin(url, answer.headers["Location"]))
+                where = origin(url)
+            if where != start:
+                found = where or "no URL"
                 raise ValueError(
-                    f"redirects to {where}, and only those within its origin are followed"
+                    f"redirects to {found}, and only those within its origin are followed"
                 )
         raise ValueError(f"redirects more than {MAX_REDIRECTS} times")

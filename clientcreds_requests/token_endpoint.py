@@ -216,10 +216,7 @@ class TokenEndpoint(TokenSource):
         return hmac.digest(_secret_of(auth).encode(), asked.encode(), hashlib.sha256)
 
     def follow_certificate(self) -> str:
-        """Return a digest of the client certificate.
-
-        If it has changed, idle connections made with the one before are closed.
-        """
+        """Return a digest of the client certificate; close idle connections made with another."""
         known = self._certificate
         digest = certificate_digest(self.cert or getattr(self.session, "cert", None), known)
         if digest != known and known == self._certificate:  # no other thread has noticed
@@ -238,8 +235,9 @@ class TokenEndpoint(TokenSource):
             bodies = bodies if len(bodies) == 1 else (only.body,)
         errors: list[TokenError] = []
         for body in bodies:
+            form_follows = body == "json" and len(bodies) > 1
             try:
-                token = self._post(auth, request, body, until)
+                token = self._post(auth, request, body, until, form_follows)
             except TokenError as error:
                 forget_frames(error)  # not every error reaches the caller
                 errors.append(error)
@@ -261,19 +259,23 @@ class TokenEndpoint(TokenSource):
             self._one_body = _OneBody(request, reported, time.monotonic() + ONE_BODY)
         return raise_for_both(of_json, of_form, reported)
 
-    def _post(self, auth: ClientAuth, request: TokenRequest, body: str, until: float) -> Token:
+    def _post(
+        self, auth: ClientAuth, request: TokenRequest, body: str, until: float, form_follows: bool
+    ) -> Token:
         """Return a new token; if the server asks for a nonce in the DPoP proof, ask once more."""
         nonce = self._dpop and self._dpop.nonce(self.url)
         try:
-            return self._post_once(auth, request, body, until)
+            return self._post_once(auth, request, body, until, form_follows)
         except TokenError as error:
             wants_nonce = error.error == "use_dpop_nonce"
             if not wants_nonce or self._dpop is None or self._dpop.nonce(self.url) == nonce:
                 raise
             forget_frames(error)
-        return self._post_once(auth, request, body, until)
+        return self._post_once(auth, request, body, until, form_follows)
 
-    def _post_once(self, auth: ClientAuth, request: TokenRequest, body: str, until: float) -> Token:
+    def _post_once(
+        self, auth: ClientAuth, request: TokenRequest, body: str, until: float, form_follows: bool
+    ) -> Token:
         # Secrets are in no variable of this frame, only of complete(), which returns before the
         # request is sent: tracers may record the variables of frames meanwhile.
         redact, asserted = Redactor(), False
@@ -313,7 +315,8 @@ class TokenEndpoint(TokenSource):
             redact.add([*credentials_in(headers.get("Authorization", "")), _secret_of(auth)])
             return data, headers
 
-        final = frozenset({500}) if body == "json" and len(self._bodies) > 1 else frozenset[int]()
+        # Some frameworks answer JSON with a 500: send the form without a wait.
+        final = frozenset({500}) if form_follows else frozenset[int]()
         answered = None if self._dpop is None else self._dpop.learn
         cert, allow_http = self.cert, self.allow_http
         self.follow_certificate()

@@ -617,3 +617,41 @@ def test_f4_an_exception_of_a_foreign_adapter_is_a_token_error(server):
         error = failure_of(endpoint_of(server, session=session))
     assert "Demanding" in str(error)
     assert "Demanding" in str(error.__cause__)
+
+
+class Unplugged(BaseAdapter):
+    """Fails without a word."""
+
+    def __init__(self):
+        super().__init__()
+        self.attempts = 0
+
+    def send(self, request, **_):
+        self.attempts += 1
+        raise requests.ConnectionError
+
+    def close(self):
+        pass
+
+
+def test_f1_a_failure_without_a_cause_counts_as_one_in_the_users_policy(server):
+    session, unplugged = requests.Session(), Unplugged()
+    session.mount("http://", unplugged)
+    failure_of(endpoint_of(server, retries=Retry(total=None, other=1), session=session))
+    assert unplugged.attempts == 2
+
+
+class Noting(Retry):
+    """A policy that looks at the answers."""
+
+    seen: list = []  # noqa: RUF012
+
+    def increment(self, *args, response=None, **named):
+        self.seen.append(response.headers["X-Reason"])
+        return super().increment(*args, response=response, **named)
+
+
+def test_f1_the_users_policy_is_given_the_answer(server):
+    server.answer_next(Answer(503, headers={"X-Reason": "at noon"}))
+    endpoint_of(server, retries=Noting(1, status_forcelist={503}))(PLAIN)
+    assert Noting.seen == ["at noon"]

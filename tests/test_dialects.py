@@ -500,8 +500,12 @@ SHAPES = {
     "UPS": {"response": {"errors": [{"code": "c", "message": "d"}, {"code": "x"}]}},
     "Salesforce": [{"errorCode": "c", "message": "d"}],
     "Google": {"error": {"code": 401, "status": "c", "message": "d"}},
+    "Microsoft Graph": {"error": {"code": "c", "message": "d"}},
     "ArcGIS": {"error": {"code": 400, "error": "c", "error_description": "d"}},
     "AWS": {"__type": "c", "message": "d"},
+    "AWS with capitals": {"__type": "c", "Message": "d"},
+    "camel case": {"error": "c", "errorDescription": "d"},
+    "a plain description": {"error": "c", "description": "d"},
     "Walmart": {"error": [{"code": "c", "description": "d"}]},
     "Zoom": {"error": "c", "reason": "d"},
     "Spring": {"status": 400, "error": "c", "message": "d"},
@@ -533,6 +537,21 @@ def test_a6_code_and_words_are_found_where_vendors_put_them(server, make_auth, b
 def test_a6_words_without_a_code_are_found_too(server, make_auth, body, kind):
     error = failure(server, make_auth, Answer(400, body, headers={"Content-Type": kind}))
     assert (error.error, error.error_description) == (None, "d")
+
+
+@pytest.mark.parametrize(
+    ("body", "end"),
+    [
+        ({"message": "Client credentials verified"}, "the answer has no access_token"),
+        ({"error": True}, "the answer has an error"),
+        ({"error": "invalid_client"}, f"invalid_client ({SECRET_HINT})"),
+    ],
+)
+def test_a6_a_success_without_a_token_is_told_with_one_reason(server, make_auth, body, end):
+    error = failure(server, make_auth, Answer(200, body), body="form")
+    words = body.get("message")
+    assert str(error).endswith(f"with status 200: {words}: {end}" if words else f"200: {end}")
+    assert error.error_description == words
 
 
 # A1: which member is missing

@@ -242,6 +242,14 @@ def test_a_redirect_to_another_origin_is_not_followed(site):
     assert site.paths() == [RFC_8414, OPENID]
 
 
+def test_a_redirect_with_userinfo_is_not_followed(site):
+    host = site.url.removeprefix("http://")
+    away = Answer(302, headers={"Location": f"http://user:password@{host}/moved"})
+    site.pages = {RFC_8414: [away], "/moved": [site.metadata()], OPENID: [site.metadata()]}
+    assert discover(site.url).token_endpoint == f"{site.url}/token"
+    assert site.paths() == [RFC_8414, OPENID]
+
+
 def test_a_redirect_to_a_name_beyond_ascii_is_one_to_another_origin(site):
     away = Answer(302, headers={"Location": "http://%C3%A9vil.example/"})
     site.pages = {RFC_8414: [away], OPENID: [away]}
@@ -261,6 +269,8 @@ def test_redirects_without_end_are_given_up(site):
 def test_a_document_without_end_is_given_up(site):
     site.pages[RFC_8414] = [Answer(200, b" " * (1024 * 1024 + 1) + b"{}")]
     assert "larger than" in str(failure(site))
+    site.pages[OPENID] = [site.metadata()]
+    assert discover(site.url).token_endpoint == f"{site.url}/token"
 
 
 def test_a_server_that_does_not_answer_is_given_up_in_time(site):

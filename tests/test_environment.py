@@ -58,6 +58,12 @@ def test_url_id_and_secret_are_all_that_is_needed(server):
 
 
 @pytest.mark.usefixtures("client")
+def test_an_environment_that_was_replaced_as_a_whole_is_read(monkeypatch):
+    monkeypatch.setattr(os, "environ", {**os.environ, "CLIENTCREDS_CLIENT_ID": "another"})
+    assert ClientCredentialsAuth.from_env().endpoint.client_id == "another"
+
+
+@pytest.mark.usefixtures("client")
 def test_sessions_are_made_from_it_too(server):
     with ClientCredentialsSession.from_env(base_url=server.api_url) as session:
         assert session.get("data").ok

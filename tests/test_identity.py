@@ -234,7 +234,10 @@ def test_arc_is_shown_no_other_file(arc, tmp_path, name):
 )
 def test_arc_names_a_file_that_is_no_challenge(arc, tmp_path, spoil, problem):
     spoil(tmp_path / "challenge.key")
-    assert problem in str(failure_of(arc.token))
+    error = str(failure_of(arc.token))
+    assert problem in error
+    assert "from Azure Arc" in error
+    assert "join the group himds" in error
 
 
 def test_arc_is_shown_a_challenge_of_the_longest_size(arc, tmp_path):

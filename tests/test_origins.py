@@ -195,6 +195,14 @@ def test_r5_an_origin_that_was_admitted_is_admitted_at_a_glance(allowed):
     assert "https://api.example.com/other".startswith(origins.trusted)
 
 
+@pytest.mark.parametrize("allowed", ["https://a.example", "https://a.example:443"])
+@pytest.mark.parametrize("url", ["https://a.example/x", "https://a.example:443/x"])
+def test_r5_a_default_port_that_is_written_is_admitted_at_a_glance_too(allowed, url):
+    origins = AllowedOrigins([allowed], allow_http=False)
+    assert origins.admit(url, trust=True)
+    assert url.startswith(origins.trusted)
+
+
 def test_r5_the_last_eight_origins_are_admitted_at_a_glance():
     urls = [f"https://{name}.example.com/" for name in "abcdefghi"]
     origins = AllowedOrigins(urls, allow_http=False)

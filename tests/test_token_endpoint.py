@@ -214,6 +214,15 @@ def test_w2_auto_tries_only_that_body_for_a_minute(server, clock, json, form, re
     assert content_types(server) == [JSON, FORM, reported, JSON, FORM]
 
 
+def test_f1_a_500_is_retried_in_a_minute_of_json_alone(server, clock):
+    endpoint = endpoint_of(server, body="auto", retries=1)
+    server.answer_next(oauth("invalid_scope", 400), oauth("invalid_request", 400))
+    failure_of(endpoint)
+    server.answer_next(Answer(500))
+    endpoint(PLAIN)
+    assert content_types(server) == [JSON, FORM, JSON, JSON]
+
+
 def test_w2_auto_remembers_a_body_that_works_within_that_minute(server, clock):
     endpoint = endpoint_of(server, body="auto")
     server.answer_next(Answer(401), Answer(401))

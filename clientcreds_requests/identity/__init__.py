@@ -196,7 +196,14 @@ class AzureManagedIdentityToken(IdentityToken):
         path = os.path.realpath(found[1])
         if os.path.dirname(path) != os.path.realpath(folder) or not path.endswith(".key"):
             raise_no_token(where, f"the challenge names a file that is no .key in {folder}")
-        return {"Authorization": lambda: f"Basic {token_in_file(path)}"}
+
+        def key() -> str:
+            try:
+                return f"Basic {token_in_file(path)}"
+            except TokenError as error:
+                raise_no_token(where, f"{error}; join the group himds")
+
+        return {"Authorization": key}
 
 
 class GoogleMetadataToken(IdentityToken):
