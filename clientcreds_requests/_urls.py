@@ -103,6 +103,8 @@ class AllowedOrigins:
     :raises InsecureTransportError: for plain http to another machine, unless it is allowed.
     """
 
+    __slots__ = ("_origins", "_quick", "allow_http", "trusted")
+
     def __init__(self, urls: Iterable[str] | None, allow_http: bool, *, quick: bool = True) -> None:
         self.allow_http, self._quick = allow_http, quick
         #: A prepared URL that begins with one of these needs no further check.
