@@ -106,7 +106,8 @@ class AllowedOrigins:
     __slots__ = ("_origins", "_quick", "allow_http", "trusted")
 
     def __init__(self, urls: Iterable[str] | None, allow_http: bool, *, quick: bool = True) -> None:
-        self.allow_http, self._quick = allow_http, quick
+        self.allow_http: bool = allow_http
+        self._quick = quick
         #: A prepared URL that begins with one of these needs no further check.
         self.trusted: tuple[str, ...] = ()
         name = "allowed_origins"

@@ -68,7 +68,7 @@ class TokenRequest(_Frozen):
     :raises ValueError: for a malformed scope or URI, or a parameter that has its own argument.
     """
 
-    __match_args__ = ("scope", "resources", "audience", "extra_params")
+    __match_args__: ClassVar[tuple[str, ...]] = ("scope", "resources", "audience", "extra_params")
     __slots__ = (*__match_args__, "_hash")
 
     def __init__(
@@ -181,7 +181,14 @@ class Token(_Frozen):
     :raises ValueError: if the token cannot be sent in a header.
     """
 
-    __match_args__ = ("access_token", "expires_at", "scope", "token_type", "extra", "authorization")
+    __match_args__: ClassVar[tuple[str, ...]] = (
+        "access_token",
+        "expires_at",
+        "scope",
+        "token_type",
+        "extra",
+        "authorization",
+    )
     __slots__ = (*__match_args__, "_expires_monotonic")
 
     def __init__(
