@@ -641,17 +641,14 @@ def test_f1_a_failure_without_a_cause_counts_as_one_in_the_users_policy(server):
     assert unplugged.attempts == 2
 
 
-class Noting(Retry):
-    """A policy that looks at the answers."""
-
-    seen: list = []  # noqa: RUF012
-
-    def increment(self, *args, response=None, **named):
-        self.seen.append(response.headers["X-Reason"])
-        return super().increment(*args, response=response, **named)
-
-
 def test_f1_the_users_policy_is_given_the_answer(server):
+    reasons = []
+
+    class Noting(Retry):
+        def increment(self, *args, response=None, **named):
+            reasons.append(response.headers["X-Reason"])
+            return super().increment(*args, response=response, **named)
+
     server.answer_next(Answer(503, headers={"X-Reason": "at noon"}))
     endpoint_of(server, retries=Noting(1, status_forcelist={503}))(PLAIN)
-    assert Noting.seen == ["at noon"]
+    assert reasons == ["at noon"]
